@@ -1,0 +1,6 @@
+//! From the bytes of a container build session to a trace of what was said.
+//!
+//! This crate is sans-IO: no sockets, no files, no clock, no tasks. It is told what a tap saw
+//! ([`event::TapEvent`]) and keeps a trace of it, which every view is a function of.
+
+pub mod event;

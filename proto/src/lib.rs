@@ -1,0 +1,1 @@
+//! The messages of container build sessions.

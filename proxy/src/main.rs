@@ -1,0 +1,3 @@
+//! The `buildtap` program.
+
+fn main() {}
