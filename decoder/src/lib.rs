@@ -3,4 +3,23 @@
 //! This crate is sans-IO: no sockets, no files, no clock, no tasks. It is told what a tap saw
 //! ([`event::TapEvent`]) and keeps a trace of it, which every view is a function of.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::panic
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::panic
+    )
+)]
+
 pub mod event;
+pub mod wire;
