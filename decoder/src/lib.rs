@@ -22,4 +22,5 @@
 )]
 
 pub mod event;
+pub mod protocol;
 pub mod wire;
