@@ -196,10 +196,8 @@ impl From<httparse::Error> for Violation {
 /// pieces. Lines end with LF; a CR before it is not needed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Line {
-    /// At the start of a line.
+    /// At the start of a line, where a CR is of no account.
     Start,
-    /// At the start of a line, after a CR.
-    StartCr,
     /// Further on in a line.
     Within,
 }
@@ -209,9 +207,9 @@ impl Line {
     pub(super) fn find_empty(&mut self, bytes: &[u8]) -> Option<usize> {
         for (at, &byte) in bytes.iter().enumerate() {
             *self = match (byte, *self) {
-                (b'\n', Line::Start | Line::StartCr) => return at.checked_add(1),
+                (b'\n', Line::Start) => return at.checked_add(1),
                 (b'\n', Line::Within) => Line::Start,
-                (b'\r', Line::Start) => Line::StartCr,
+                (b'\r', Line::Start) => Line::Start,
                 _ => Line::Within,
             };
         }
