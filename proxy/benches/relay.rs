@@ -1,0 +1,2 @@
+//! Throughput and latency of the relay.
+fn main() {}

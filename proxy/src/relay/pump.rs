@@ -1,0 +1,106 @@
+//! One direction of one connection.
+//!
+//! This is the only place where payload bytes move. A way of moving them that does not copy
+//! them through the program twice (`tee` and `splice`) would be a second function with the
+//! signature of [`pump`], chosen here by the kinds of the two sockets.
+
+use std::io;
+use std::time::Duration;
+
+use buildtap_decoder::event::{Side, TapEvent};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use super::buffer::BufferPool;
+use crate::stream::Stream;
+use crate::tap::Tapped;
+
+/// How long a side takes no byte before the tap is told that it is blocked. Shorter pauses
+/// are how ordinary programs read.
+pub const BLOCKED_AFTER: Duration = Duration::from_millis(250);
+
+/// Bytes after which a direction that always finds work lets others have a turn.
+const FAIR_SHARE: usize = 1024 * 1024;
+
+/// Why a direction ended before its sender ended it.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The sender was reset: reading failed. All that was read before has been passed on.
+    Sender,
+    /// The receiver is gone: writing failed.
+    Receiver,
+}
+
+/// Passes on what `from` sends until `from` ends, then ends `to` likewise.
+pub(super) async fn pump(
+    from: (Side, &Stream),
+    to: (Side, &Stream),
+    pool: &BufferPool,
+    tapped: &Tapped<'_>,
+) -> Result<(), Broken> {
+    let (side, source) = from;
+    let mut since_yield = 0_usize;
+    loop {
+        source.readable().await.map_err(|_| Broken::Sender)?;
+        let mut lent = pool.lend();
+        loop {
+            lent.buffer.clear();
+            match source.try_read(&mut lent.buffer) {
+                Ok(0) => {
+                    tapped.tell(TapEvent::HalfClose { from: side });
+                    to.1.shutdown_write();
+                    return Ok(());
+                }
+                Ok(n) => {
+                    tapped.tell(TapEvent::Chunk {
+                        from: side,
+                        bytes: &lent.buffer,
+                    });
+                    write_all(to, &lent.buffer, tapped)
+                        .await
+                        .map_err(|_| Broken::Receiver)?;
+                    since_yield += n;
+                    if since_yield >= FAIR_SHARE {
+                        since_yield = 0;
+                        yield_now().await;
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Broken::Sender),
+            }
+        }
+    }
+}
+
+/// Writes all of `bytes` to `to`, and tells the tap when it takes none for [`BLOCKED_AFTER`]
+/// and when it takes some again.
+async fn write_all(to: (Side, &Stream), mut bytes: &[u8], tapped: &Tapped<'_>) -> io::Result<()> {
+    let (side, sink) = to;
+    let mut blocked = false;
+    while !bytes.is_empty() {
+        match sink.try_write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                bytes = bytes.get(n..).unwrap_or_default();
+                if blocked {
+                    blocked = false;
+                    tapped.tell(TapEvent::Unblocked { to: side });
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                if blocked {
+                    sink.writable().await?;
+                } else if let Ok(writable) = timeout(BLOCKED_AFTER, sink.writable()).await {
+                    writable?;
+                } else {
+                    blocked = true;
+                    tapped.tell(TapEvent::Blocked { to: side });
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
