@@ -31,7 +31,7 @@ pub use self::buffer::BUFFER_SIZE;
 pub use self::pump::BLOCKED_AFTER;
 
 use self::buffer::BufferPool;
-use self::pump::{Broken, pump};
+use self::pump::{Broken, Connection, pump};
 use crate::address::Address;
 use crate::listen::{Accepted, Listener};
 use crate::notice::{Notice, Notices};
@@ -159,8 +159,13 @@ impl Relay {
     async fn both_ways(&self, client: &Stream, daemon: &Stream, tapped: &Tapped<'_>) -> Closed {
         let client = (Side::Client, client);
         let daemon = (Side::Daemon, daemon);
-        let mut requests = pin!(pump(client, daemon, &self.pool, tapped));
-        let mut answers = pin!(pump(daemon, client, &self.pool, tapped));
+        let connection = Connection {
+            tapped,
+            pool: &self.pool,
+            write_failed: AtomicBool::new(false),
+        };
+        let mut requests = pin!(pump(client, daemon, &connection));
+        let mut answers = pin!(pump(daemon, client, &connection));
 
         // The direction that ends first, and what is left to do for the other one.
         tokio::select! {

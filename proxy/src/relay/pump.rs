@@ -5,6 +5,7 @@
 //! signature of [`pump`], chosen here by the kinds of the two sockets.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use buildtap_decoder::event::{Side, TapEvent};
@@ -31,21 +32,34 @@ pub(super) enum Broken {
     Receiver,
 }
 
+/// What the two directions of a connection share.
+pub(super) struct Connection<'a> {
+    pub(super) tapped: &'a Tapped<'a>,
+    pub(super) pool: &'a BufferPool,
+    /// Writing to a side has failed. A socket tells of a reset once, to whoever asks first: if
+    /// that was a write, reading the same socket gives what is left and then what looks like
+    /// an orderly end, and is not.
+    pub(super) write_failed: AtomicBool,
+}
+
 /// Passes on what `from` sends until `from` ends, then ends `to` likewise.
 pub(super) async fn pump(
     from: (Side, &Stream),
     to: (Side, &Stream),
-    pool: &BufferPool,
-    tapped: &Tapped<'_>,
+    connection: &Connection<'_>,
 ) -> Result<(), Broken> {
     let (side, source) = from;
+    let tapped = connection.tapped;
     let mut since_yield = 0_usize;
     loop {
         source.readable().await.map_err(|_| Broken::Sender)?;
-        let mut lent = pool.lend();
+        let mut lent = connection.pool.lend();
         loop {
             lent.buffer.clear();
             match source.try_read(&mut lent.buffer) {
+                Ok(0) if connection.write_failed.load(Ordering::Relaxed) => {
+                    return Err(Broken::Sender);
+                }
                 Ok(0) => {
                     tapped.tell(TapEvent::HalfClose { from: side });
                     to.1.shutdown_write();
@@ -56,9 +70,10 @@ pub(super) async fn pump(
                         from: side,
                         bytes: &lent.buffer,
                     });
-                    write_all(to, &lent.buffer, tapped)
-                        .await
-                        .map_err(|_| Broken::Receiver)?;
+                    if write_all(to, &lent.buffer, tapped).await.is_err() {
+                        connection.write_failed.store(true, Ordering::Relaxed);
+                        return Err(Broken::Receiver);
+                    }
                     since_yield += n;
                     if since_yield >= FAIR_SHARE {
                         since_yield = 0;
