@@ -3,12 +3,15 @@
 //!
 //! ```text
 //! cargo bench -p buildtap --bench relay
-//! BENCH_MIB=256 BENCH_ROUNDS=3 cargo bench -p buildtap --bench relay
+//! BENCH_MIB=256 BENCH_ROUNDS=3 cargo bench -p buildtap --bench relay -- tap
 //! ```
 //!
 //! Every measurement of a contender follows one of the direct connection, so that both see the
-//! same machine; a line gives the median of these ratios and the smallest and largest one. The
-//! contender `direct` is the noise: differences of that size mean nothing.
+//! same machine; a line gives the median of these ratios and the smallest and largest one, for
+//! the time that passed and for the processor time of all that take part. The contender
+//! `direct` is the noise: differences of that size mean nothing. On a machine that is busy
+//! with other things, look at the processor time. Arguments choose contenders by a part of
+//! their names.
 //!
 //! A contender with a tap is a [`Contender`] with a function that makes the tap; other traffic
 //! is a [`Traffic`] with a function that writes it.
@@ -31,6 +34,7 @@ use buildtap::notice::Notices;
 use buildtap::relay::{BUFFER_SIZE, Phase, Relay};
 use buildtap::tap::{NullTap, Tap};
 use buildtap_decoder::event::{TapEvent, TapId, Time};
+use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
@@ -159,11 +163,12 @@ impl Bed {
         (client, self.daemon.accept().unwrap().0)
     }
 
-    /// Time from the client's first byte to the daemon's end of file.
-    fn one_way(&self, traffic: &Traffic, bytes: u64) -> Duration {
+    /// Time from the client's first byte to the daemon's end of file, and the processor time
+    /// that this process took for it.
+    fn one_way(&self, traffic: &Traffic, bytes: u64) -> [f64; 2] {
         let (mut client, mut daemon) = self.connect();
         let write = traffic.write;
-        let start = Instant::now();
+        let (start, start_cpu) = (Instant::now(), processor_time());
         let writing = thread::spawn(move || {
             write(&mut client, bytes).unwrap();
             client.shutdown(Shutdown::Write).unwrap();
@@ -173,7 +178,7 @@ impl Bed {
         while daemon.read(&mut buffer).unwrap() > 0 {
             black_box(&buffer);
         }
-        let took = start.elapsed();
+        let took = [start.elapsed().as_secs_f64(), processor_time() - start_cpu];
         drop(writing.join().unwrap());
         took
     }
@@ -238,6 +243,12 @@ fn start_socat(entrance: &Path, exit: &Path) -> Option<Child> {
     Some(child)
 }
 
+/// Seconds.
+fn processor_time() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// Median, smallest and largest.
 fn spread(mut ratios: Vec<f64>) -> (f64, f64, f64) {
     ratios.sort_by(f64::total_cmp);
@@ -258,37 +269,57 @@ fn main() {
     let runtime = Runtime::new().unwrap();
     let handle = runtime.handle();
     let direct = Bed::new(&Kind::Direct, handle).unwrap();
+    let wanted: Vec<_> = env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
     let beds: Vec<_> = CONTENDERS
         .iter()
-        .filter_map(|contender| Some((contender.name, Bed::new(&contender.kind, handle)?)))
+        .filter(|contender| chosen(contender.name))
+        .filter_map(|contender| Some((contender, Bed::new(&contender.kind, handle)?)))
         .collect();
 
     for traffic in TRAFFIC {
         println!(
-            "one way, {} MiB in {}: time as a multiple of direct, {rounds} rounds",
+            "one way, {} MiB in {}, {rounds} rounds: as a multiple of direct",
             bytes >> 20,
             traffic.name
         );
-        let mut ratios = vec![Vec::new(); beds.len()];
-        let mut fastest = vec![Duration::MAX; beds.len()];
+        println!("  {:20} time                    processor time", "");
+        let mut times = vec![Vec::new(); beds.len()];
+        let mut processor_times = vec![Vec::new(); beds.len()];
+        let mut fastest = vec![f64::MAX; beds.len()];
         for _ in 0..rounds {
             for (index, (_, bed)) in beds.iter().enumerate() {
                 let base = direct.one_way(traffic, bytes);
                 let took = bed.one_way(traffic, bytes);
-                fastest[index] = fastest[index].min(took);
-                ratios[index].push(took.as_secs_f64() / base.as_secs_f64());
+                fastest[index] = fastest[index].min(took[0]);
+                times[index].push(took[0] / base[0]);
+                processor_times[index].push(took[1] / base[1]);
             }
         }
-        for (((name, _), ratios), fastest) in beds.iter().zip(ratios).zip(fastest) {
-            let (median, least, most) = spread(ratios);
-            let speed = (bytes >> 20) as f64 / fastest.as_secs_f64();
-            println!("  {name:20} {median:5.2}  ({least:.2} to {most:.2})  best {speed:6.0} MiB/s");
+        for (index, (contender, _)) in beds.iter().enumerate() {
+            let show = |ratios: &[f64]| {
+                let (median, least, most) = spread(ratios.to_vec());
+                format!("{median:5.2} ({least:.2} to {most:.2})")
+            };
+            let processor_time = match contender.kind {
+                Kind::Socat => "    - (another process)".to_owned(),
+                _ => show(&processor_times[index]),
+            };
+            println!(
+                "  {:20} {:23} {processor_time:23} best {:6.0} MiB/s",
+                contender.name,
+                show(&times[index]),
+                (bytes >> 20) as f64 / fastest[index],
+            );
         }
     }
 
     let count = 20_000;
     println!("100 bytes there and back, {count} times, {rounds} rounds: median of each");
-    for (name, bed) in &beds {
+    for (contender, bed) in &beds {
         let mut middle = Vec::new();
         let mut slow = Vec::new();
         for _ in 0..rounds {
@@ -297,6 +328,9 @@ fn main() {
             slow.push(times[count * 99 / 100].as_secs_f64() * 1e6);
         }
         let (middle, slow) = (spread(middle).0, spread(slow).0);
-        println!("  {name:20} p50 {middle:6.1} us  p99 {slow:6.1} us");
+        println!(
+            "  {:20} p50 {middle:6.1} us  p99 {slow:6.1} us",
+            contender.name
+        );
     }
 }

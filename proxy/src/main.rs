@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &Error, on_run: bool) -> ExitCode {
-    eprintln!("buildtap: {error}.");
+    eprintln!("buildtap: {error}");
     ExitCode::from(if on_run {
         error.run_exit_code()
     } else {
