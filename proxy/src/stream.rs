@@ -1,13 +1,17 @@
-//! One connection of either kind of socket, as the relay needs it: without ownership halves,
-//! without buffers, and with an end that can be abrupt.
+//! One connection of either kind of socket, as the relay needs it: read into a buffer that
+//! is there only when bytes are, and with an end that can be abrupt.
 
+use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use rustix::net::sockopt;
-use tokio::net::{TcpStream, UnixStream};
+use rustix::net::{Shutdown, sockopt};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::address::Address;
@@ -58,49 +62,18 @@ impl Stream {
         Stream::Tcp(stream)
     }
 
-    /// Waits until reading may give something, or until the end of the stream.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
+    /// The two directions of the connection, as seen from here.
+    pub(crate) fn split(&mut self) -> (Reader<'_>, Writer<'_>) {
         match self {
-            Stream::Unix(stream) => stream.readable().await,
-            Stream::Tcp(stream) => stream.readable().await,
+            Stream::Unix(stream) => {
+                let (reader, writer) = stream.split();
+                (Reader::Unix(reader), Writer::Unix(writer))
+            }
+            Stream::Tcp(stream) => {
+                let (reader, writer) = stream.split();
+                (Reader::Tcp(reader), Writer::Tcp(writer))
+            }
         }
-    }
-
-    /// Waits until writing may take something.
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        match self {
-            Stream::Unix(stream) => stream.writable().await,
-            Stream::Tcp(stream) => stream.writable().await,
-        }
-    }
-
-    /// Appends to `buf` what there is, up to its capacity. `Ok(0)` is the end of the stream,
-    /// `WouldBlock` means nothing yet.
-    pub(crate) fn try_read(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => stream.try_read_buf(buf),
-            Stream::Tcp(stream) => stream.try_read_buf(buf),
-        }
-    }
-
-    /// Writes what there is room for. `WouldBlock` means no room at all.
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => stream.try_write(bytes),
-            Stream::Tcp(stream) => stream.try_write(bytes),
-        }
-    }
-
-    /// Tells the peer that no more will come: it reads the end of the stream.
-    pub(crate) fn shutdown_write(&self) {
-        // ENOTCONN: the peer is gone altogether and needs no telling.
-        let _ = rustix::net::shutdown(self.as_fd(), rustix::net::Shutdown::Write);
-    }
-
-    /// Tells the peer that nothing is read any more: on a Unix socket its writes fail from now
-    /// on (`EPIPE`). TCP has no such message, there this does nothing to the peer.
-    pub(crate) fn shutdown_read(&self) {
-        let _ = rustix::net::shutdown(self.as_fd(), rustix::net::Shutdown::Read);
     }
 
     /// Ends the connection at once. The peer of a TCP connection gets a reset. The peer of a
@@ -113,12 +86,84 @@ impl Stream {
     }
 }
 
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+/// What arrives on a [`Stream`].
+pub(crate) enum Reader<'a> {
+    Unix(unix::ReadHalf<'a>),
+    Tcp(tcp::ReadHalf<'a>),
+}
+
+impl Reader<'_> {
+    /// Waits until there may be something, or the end of the stream.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {
-            Stream::Unix(stream) => stream.as_fd(),
-            Stream::Tcp(stream) => stream.as_fd(),
+            Reader::Unix(half) => half.readable().await,
+            Reader::Tcp(half) => half.readable().await,
         }
+    }
+
+    /// Appends to `buffer` what there is now, up to its capacity. `Ready(Ok(0))` is the end of
+    /// the stream, `Pending` means nothing yet.
+    ///
+    /// Unlike tokio's `try_read`, this knows from a read that did not fill the buffer that the
+    /// next one would be in vain: one system call less per wake-up.
+    pub(crate) async fn read_now(&mut self, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        // Unconstrained: being out of tokio's budget would look like having nothing to read.
+        match self {
+            Reader::Unix(half) => unconstrained(poll_once(half.read_buf(buffer))).await,
+            Reader::Tcp(half) => unconstrained(poll_once(half.read_buf(buffer))).await,
+        }
+    }
+}
+
+async fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    let mut future = pin!(future);
+    poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+/// What is sent on a [`Stream`].
+pub(crate) enum Writer<'a> {
+    Unix(unix::WriteHalf<'a>),
+    Tcp(tcp::WriteHalf<'a>),
+}
+
+impl Writer<'_> {
+    /// Waits until writing may take something.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Writer::Unix(half) => half.writable().await,
+            Writer::Tcp(half) => half.writable().await,
+        }
+    }
+
+    /// Writes what there is room for. `WouldBlock` means no room at all.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Writer::Unix(half) => half.try_write(bytes),
+            Writer::Tcp(half) => half.try_write(bytes),
+        }
+    }
+
+    /// Tells the peer that no more will come: it reads the end of the stream.
+    pub(crate) fn end(&self) {
+        self.shutdown(Shutdown::Write);
+    }
+
+    /// Tells the peer of a Unix socket that nothing it sends is read any more: its writes fail
+    /// from now on (`EPIPE`). TCP has no such message; false says that the peer was not told.
+    pub(crate) fn refuse_more(&self) -> bool {
+        let told = matches!(self, Writer::Unix(_));
+        if told {
+            self.shutdown(Shutdown::Read);
+        }
+        told
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        // The only error is ENOTCONN: the peer is gone altogether and needs no telling.
+        let _ = match self {
+            Writer::Unix(half) => rustix::net::shutdown(half.as_ref(), how),
+            Writer::Tcp(half) => rustix::net::shutdown(half.as_ref(), how),
+        };
     }
 }
 

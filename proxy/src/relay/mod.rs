@@ -35,7 +35,7 @@ use self::pump::{Broken, Connection, pump};
 use crate::address::Address;
 use crate::listen::{Accepted, Listener};
 use crate::notice::{Notice, Notices};
-use crate::stream::Stream;
+use crate::stream::{Stream, Writer};
 use crate::tap::{Tap, TapGuard, Tapped};
 
 /// How long a TCP client has to read what a vanished peer said last, before it is reset.
@@ -122,7 +122,7 @@ impl Relay {
     }
 
     /// One connection, from the accepted client to its end.
-    async fn connection(self: Arc<Self>, client: Accepted, daemon: Arc<Daemon>) {
+    async fn connection(self: Arc<Self>, mut client: Accepted, daemon: Arc<Daemon>) {
         let id = TapId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let tapped = Tapped::new(&self.tap, id);
         tapped.tell(TapEvent::Open(Endpoints {
@@ -130,7 +130,7 @@ impl Relay {
             daemon: daemon.address.endpoint(),
             client_process: client.process,
         }));
-        let upstream = match Stream::connect(&daemon.address).await {
+        let mut upstream = match Stream::connect(&daemon.address).await {
             Ok(upstream) => {
                 daemon.reported.store(false, Ordering::Relaxed);
                 upstream
@@ -147,7 +147,9 @@ impl Relay {
                 return;
             }
         };
-        let how = self.both_ways(&client.stream, &upstream, &tapped).await;
+        let how = self
+            .both_ways(&mut client.stream, &mut upstream, &tapped)
+            .await;
         tapped.close(how);
         if how != Closed::Finished {
             client.stream.abort();
@@ -156,69 +158,75 @@ impl Relay {
     }
 
     /// Pumps both directions until the connection is over.
-    async fn both_ways(&self, client: &Stream, daemon: &Stream, tapped: &Tapped<'_>) -> Closed {
-        let client = (Side::Client, client);
-        let daemon = (Side::Daemon, daemon);
+    async fn both_ways(
+        &self,
+        client: &mut Stream,
+        daemon: &mut Stream,
+        tapped: &Tapped<'_>,
+    ) -> Closed {
         let connection = Connection {
             tapped,
             pool: &self.pool,
             write_failed: AtomicBool::new(false),
         };
-        let mut requests = pin!(pump(client, daemon, &connection));
-        let mut answers = pin!(pump(daemon, client, &connection));
+        let (from_client, to_client) = client.split();
+        let (from_daemon, to_daemon) = daemon.split();
+        let from_client = (Side::Client, from_client);
+        let from_daemon = (Side::Daemon, from_daemon);
+        let to_client = (Side::Client, &to_client);
+        let to_daemon = (Side::Daemon, &to_daemon);
+        let mut requests = pin!(pump(from_client, to_daemon, &connection));
+        let mut answers = pin!(pump(from_daemon, to_client, &connection));
 
         // The direction that ends first, and what is left to do for the other one.
         tokio::select! {
             ended = &mut requests => match ended {
-                Ok(()) => after_end(answers.await, daemon, client),
-                Err(broken) => after_break(broken, client, daemon, answers).await,
+                Ok(()) => closed(answers.await, Side::Daemon),
+                Err(broken) => after_break(broken, to_client, answers).await,
             },
             ended = &mut answers => match ended {
-                Ok(()) => after_end(requests.await, client, daemon),
-                Err(broken) => after_break(broken, daemon, client, requests).await,
+                Ok(()) => closed(requests.await, Side::Client),
+                Err(broken) => after_break(broken, to_daemon, requests).await,
             },
         }
     }
 }
 
-/// A connection after one direction had ended in order and the other, `from` → `to`, `ended`
-/// one way or the other.
-fn after_end(ended: Result<(), Broken>, from: (Side, &Stream), to: (Side, &Stream)) -> Closed {
+/// How a connection ended whose direction from `sender` ended last, like this.
+fn closed(ended: Result<(), Broken>, sender: Side) -> Closed {
     match ended {
         Ok(()) => Closed::Finished,
-        Err(Broken::Sender) => Closed::Reset { by: Some(from.0) },
-        Err(Broken::Receiver) => Closed::Reset { by: Some(to.0) },
+        Err(Broken::Sender) => Closed::Reset { by: Some(sender) },
+        Err(Broken::Receiver) => Closed::Reset {
+            by: Some(sender.peer()),
+        },
     }
 }
 
-/// A connection after the direction `from` → `to` broke and the other one, `back`, did not.
+/// Ends a connection after the direction from `sender` broke while the other one, `back`, had
+/// not ended.
 async fn after_break(
     broken: Broken,
-    from: (Side, &Stream),
-    to: (Side, &Stream),
+    sender: (Side, &Writer<'_>),
     back: impl Future<Output = Result<(), Broken>>,
 ) -> Closed {
     match broken {
-        // Nothing can be delivered to it any more either.
-        Broken::Sender => Closed::Reset { by: Some(from.0) },
-        // What it said before it went is still to be delivered: often it is the reason, such
-        // as an error response to a request that was not read to its end. Meanwhile the
-        // sender should learn that its writes fail. On TCP only a reset can tell it, which
-        // would destroy what is on its way to it: so that waits, but not for ever, as a sender
-        // that is stuck in writing may never read.
+        // Nothing can be delivered to the sender any more either.
+        Broken::Sender => {}
+        // What the receiver said before it went is still to be delivered: often it is the
+        // reason, such as an error response to a request that was not read to its end.
+        // Meanwhile the sender should learn that its writes fail. On TCP only a reset can tell
+        // it, which would destroy what is on its way to it: so that waits, but not for ever, as
+        // a sender that is stuck in writing may never read.
         Broken::Receiver => {
-            match from.1 {
-                Stream::Unix(_) => {
-                    from.1.shutdown_read();
-                    let _ = back.await;
-                }
-                Stream::Tcp(_) => {
-                    let _ = timeout(LAST_WORDS, back).await;
-                }
+            if sender.1.refuse_more() {
+                let _ = back.await;
+            } else {
+                let _ = timeout(LAST_WORDS, back).await;
             }
-            Closed::Reset { by: Some(to.0) }
         }
     }
+    closed(Err(broken), sender.0)
 }
 
 /// Where the connections of one listener go, and whether the operator knows that it is away.

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use buildtap_decoder::event::{Side, TapEvent};
@@ -13,7 +14,7 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::buffer::BufferPool;
-use crate::stream::Stream;
+use crate::stream::{Reader, Writer};
 use crate::tap::Tapped;
 
 /// How long a side takes no byte before the tap is told that it is blocked. Shorter pauses
@@ -44,11 +45,11 @@ pub(super) struct Connection<'a> {
 
 /// Passes on what `from` sends until `from` ends, then ends `to` likewise.
 pub(super) async fn pump(
-    from: (Side, &Stream),
-    to: (Side, &Stream),
+    from: (Side, Reader<'_>),
+    to: (Side, &Writer<'_>),
     connection: &Connection<'_>,
 ) -> Result<(), Broken> {
-    let (side, source) = from;
+    let (side, mut source) = from;
     let tapped = connection.tapped;
     let mut since_yield = 0_usize;
     loop {
@@ -56,16 +57,17 @@ pub(super) async fn pump(
         let mut lent = connection.pool.lend();
         loop {
             lent.buffer.clear();
-            match source.try_read(&mut lent.buffer) {
-                Ok(0) if connection.write_failed.load(Ordering::Relaxed) => {
+            match source.read_now(&mut lent.buffer).await {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) if connection.write_failed.load(Ordering::Relaxed) => {
                     return Err(Broken::Sender);
                 }
-                Ok(0) => {
+                Poll::Ready(Ok(0)) => {
                     tapped.tell(TapEvent::HalfClose { from: side });
-                    to.1.shutdown_write();
+                    to.1.end();
                     return Ok(());
                 }
-                Ok(n) => {
+                Poll::Ready(Ok(n)) => {
                     tapped.tell(TapEvent::Chunk {
                         from: side,
                         bytes: &lent.buffer,
@@ -80,9 +82,8 @@ pub(super) async fn pump(
                         yield_now().await;
                     }
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(Broken::Sender),
+                Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(_)) => return Err(Broken::Sender),
             }
         }
     }
@@ -90,7 +91,11 @@ pub(super) async fn pump(
 
 /// Writes all of `bytes` to `to`, and tells the tap when it takes none for [`BLOCKED_AFTER`]
 /// and when it takes some again.
-async fn write_all(to: (Side, &Stream), mut bytes: &[u8], tapped: &Tapped<'_>) -> io::Result<()> {
+async fn write_all(
+    to: (Side, &Writer<'_>),
+    mut bytes: &[u8],
+    tapped: &Tapped<'_>,
+) -> io::Result<()> {
     let (side, sink) = to;
     let mut blocked = false;
     while !bytes.is_empty() {
