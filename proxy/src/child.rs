@@ -81,6 +81,18 @@ impl Signals {
         })
     }
 
+    /// Forgets those that have come until now. The interrupt that ended the command came to
+    /// buildtap too, and may be seen only after the command's end.
+    pub async fn forget(&mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop() => {}
+                () = async {} => return,
+            }
+        }
+    }
+
     /// Waits for a signal that asks buildtap itself to end.
     pub async fn stop(&mut self) {
         tokio::select! {

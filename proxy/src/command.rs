@@ -116,6 +116,7 @@ pub async fn run(
             .map_err(Error::system("wait for the command")),
         Err(error) => Err(error.into()),
     };
+    signals.forget().await;
     serving
         .drain(async {
             tokio::select! {

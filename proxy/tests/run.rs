@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -314,31 +315,37 @@ fn signals_to_buildtap_alone_are_passed_on() {
     }
 }
 
-#[test]
-fn an_interrupt_key_reaches_the_command_once() {
-    // script(1) gives us a terminal; what it reads is what a person types.
-    if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("skipped: needs script(1) of util-linux");
-        return;
-    }
-    let bed = Bed::new();
-    let inner = "n=0; trap 'n=$((n+1)); echo INT' INT; echo ready; \
-         while ! read -r line; do :; done; echo seen $n; exit 7";
-    fs::write(bed.path("inner.sh"), inner).unwrap();
+/// `buildtap run -- sh SCRIPT` in a terminal of its own, which script(1) makes: what is written
+/// to its standard input is what a person types. `None` if there is no script(1).
+fn in_terminal(bed: &Bed, script: &str) -> Option<Child> {
+    fs::write(bed.path("script.sh"), script).unwrap();
     let line = format!(
         "{} run -- sh {}",
         env!("CARGO_BIN_EXE_buildtap"),
-        bed.path("inner.sh").display()
+        bed.path("script.sh").display()
     );
-    let mut child = Command::new("script")
+    let started = Command::new("script")
         .args(["--quiet", "--flush", "--return", "--command", &line])
         .arg("/dev/null")
         .env("DOCKER_HOST", bed.daemon())
         .env("XDG_RUNTIME_DIR", bed.path("tmp"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .spawn();
+    if started.is_err() {
+        eprintln!("skipped: needs script(1) of util-linux");
+    }
+    started.ok()
+}
+
+#[test]
+fn an_interrupt_key_reaches_the_command_once() {
+    let bed = Bed::new();
+    let script = "n=0; trap 'n=$((n+1)); echo INT' INT; echo ready; \
+         while ! read -r line; do :; done; echo seen $n; exit 7";
+    let Some(mut child) = in_terminal(&bed, script) else {
+        return;
+    };
     let mut keys = child.stdin.take().unwrap();
     let mut screen = BufReader::new(child.stdout.take().unwrap());
     wait_for_line(&mut screen, "ready");
@@ -350,6 +357,35 @@ fn an_interrupt_key_reaches_the_command_once() {
     keys.write_all(b"done\n").unwrap();
     assert_eq!(wait_for_line(&mut screen, "seen").trim(), "seen 5");
     assert_eq!(child.wait().unwrap().code(), Some(7));
+    bed.assert_clean();
+}
+
+#[test]
+fn the_interrupt_that_ends_the_command_does_not_end_its_connections() {
+    let bed = Bed::new();
+    let Some(mut child) = in_terminal(&bed, "echo at $$ $DOCKER_HOST; exec sleep 100") else {
+        return;
+    };
+    let mut keys = child.stdin.take().unwrap();
+    let mut screen = BufReader::new(child.stdout.take().unwrap());
+    let line = wait_for_line(&mut screen, "at ");
+    let [_, pid, host] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+        panic!("{line:?}");
+    };
+    let mut stays = UnixStream::connect(host.strip_prefix("unix://").unwrap()).unwrap();
+    keys.write_all(b"\x03").unwrap();
+    let process = Path::new("/proc").join(pid);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while process.exists() {
+        assert!(Instant::now() < deadline, "still runs: {line}");
+        thread::yield_now();
+    }
+    stays.write_all(b"last words").unwrap();
+    stays.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stays.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "LAST WORDS");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
     bed.assert_clean();
 }
 

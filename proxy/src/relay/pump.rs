@@ -51,10 +51,10 @@ pub(super) async fn pump(
 ) -> Result<(), Broken> {
     let (side, mut source) = from;
     let tapped = connection.tapped;
-    let mut since_yield = 0_usize;
     loop {
         source.readable().await.map_err(|_| Broken::Sender)?;
         let mut lent = connection.pool.lend();
+        let mut since_wait = 0_usize;
         loop {
             lent.buffer.clear();
             match source.read_now(&mut lent.buffer).await {
@@ -76,9 +76,9 @@ pub(super) async fn pump(
                         connection.write_failed.store(true, Ordering::Relaxed);
                         return Err(Broken::Receiver);
                     }
-                    since_yield += n;
-                    if since_yield >= FAIR_SHARE {
-                        since_yield = 0;
+                    since_wait += n;
+                    if since_wait >= FAIR_SHARE {
+                        since_wait = 0;
                         yield_now().await;
                     }
                 }
