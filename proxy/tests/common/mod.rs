@@ -1,7 +1,5 @@
 //! A relay between two test programs, and a tap that remembers.
 
-#![allow(dead_code, reason = "every test file uses a part")]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -130,9 +128,7 @@ impl Tap for Recorder {
 
 /// A daemon's socket, and a relay in front of it.
 pub(crate) struct Bed {
-    kind: Kind,
     daemon: DaemonSocket,
-    direct: Address,
     tapped: Address,
     phase: watch::Sender<Phase>,
     serving: Option<JoinHandle<()>>,
@@ -171,11 +167,9 @@ impl Bed {
         let tapped = listener.address().clone();
         let (phase, watched) = watch::channel(Phase::Serve);
         let relay = Relay::new(tap, notices);
-        let serving = tokio::spawn(relay.serve(listener, direct.clone(), watched));
+        let serving = tokio::spawn(relay.serve(listener, direct, watched));
         Self {
-            kind,
             daemon,
-            direct,
             tapped,
             phase,
             serving: Some(serving),
@@ -185,25 +179,12 @@ impl Bed {
 
     /// Client and daemon, connected through the relay. Not to be called twice at a time.
     pub(crate) async fn connect(&self) -> (Stream, Stream) {
-        self.pair(&self.tapped).await
-    }
-
-    /// Client and daemon, connected without the relay.
-    pub(crate) async fn connect_direct(&self) -> (Stream, Stream) {
-        self.pair(&self.direct).await
-    }
-
-    async fn pair(&self, address: &Address) -> (Stream, Stream) {
-        let client = Stream::connect(address).await.unwrap();
+        let client = Stream::connect(&self.tapped).await.unwrap();
         let daemon = match &self.daemon {
             DaemonSocket::Unix(listener) => Stream::Unix(listener.accept().await.unwrap().0),
             DaemonSocket::Tcp(listener) => Stream::Tcp(listener.accept().await.unwrap().0),
         };
         (client, daemon)
-    }
-
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
     }
 
     pub(crate) fn tapped(&self) -> &Address {
