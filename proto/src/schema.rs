@@ -85,9 +85,9 @@ impl Schemas {
 
     /// Compiles `.proto` files and adds them.
     ///
-    /// A directory among `files` stands for every `.proto` file below it, and is an include path itself; symbolic links to
-    /// directories are not followed. `includes` are searched first, then those directories, then, for a file that lies in
-    /// none of them, the directory it is in.
+    /// A directory among `files` stands for every `.proto` file below it, and is an include path itself; directories called
+    /// `vendor` and symbolic links to directories are passed by. `includes` are searched first, then those directories, then,
+    /// for a file that lies in none of them, the directory it is in.
     ///
     /// An import that none of these has is looked for without its leading path components, so that a checkout of BuildKit
     /// finds `github.com/moby/buildkit/solver/pb/ops.proto` in its own `solver/pb`. After that the built-in schemas answer,

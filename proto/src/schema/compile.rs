@@ -82,6 +82,8 @@ fn read(path: &Path, cause: std::io::Error) -> SchemaError {
 }
 
 /// The `.proto` files below `root`, sorted.
+///
+/// A `vendor` directory is passed by: `go mod vendor` copies files without what they import.
 fn proto_files(root: &Path) -> Result<Vec<PathBuf>, SchemaError> {
     let mut found = Vec::new();
     let mut dirs = vec![root.to_owned()];
@@ -90,7 +92,9 @@ fn proto_files(root: &Path) -> Result<Vec<PathBuf>, SchemaError> {
             let entry = entry.map_err(|err| read(&dir, err))?;
             let path = entry.path();
             if entry.file_type().map_err(|err| read(&path, err))?.is_dir() {
-                dirs.push(path);
+                if entry.file_name() != "vendor" {
+                    dirs.push(path);
+                }
             } else if path.extension().is_some_and(|ext| ext == "proto") && path.is_file() {
                 found.push(path);
             }

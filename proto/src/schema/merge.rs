@@ -108,6 +108,7 @@ fn definitions(file: &FileDescriptorProto) -> BTreeMap<String, Definition> {
     let messages = file.message_type.iter().map(|m| {
         let mut plain = m.clone();
         plain.options = None;
+        plain.field.sort_by_key(FieldDescriptorProto::number);
         // Compilers differ in whether they spell out the default.
         plain.field.iter_mut().for_each(|f| f.json_name = None);
         (name(m.name()), Definition::Message(plain, syntax))
