@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Offers the BuildKit inside a dockerd as if it were a buildkitd: plain HTTP/2 on a TCP port.
 
     grpc-adapter.py --socket /path/docker.sock [--port PORT]

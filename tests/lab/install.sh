@@ -16,7 +16,7 @@ packages=(
     ca-certificates git openssh-client python3 python3-hpack
     docker.io busybox-static socat
     tcpdump tshark wireshark-common
-    patchelf shellcheck
+    patchelf shellcheck pyflakes3
 )
 peer_packages=(docker.io docker-cli docker-buildx containerd runc libc6 libseccomp2)
 

@@ -50,12 +50,12 @@ fill() {
     }' >"$2"
 }
 
-# Contexts with fixed names, contents, modes and dates. 70000 bytes make three DATA packets.
+# Contexts with fixed names, contents, modes and dates. 40000 bytes make two DATA packets.
 make_contexts() {
     local dir=$1
     mkdir -p "$dir"/{tree/sub/deep,run,failing,secret,ssh,sleep}
     fill 12 "$dir/tree/hello.txt" hello
-    fill 70000 "$dir/tree/sub/numbers.txt" number
+    fill 40000 "$dir/tree/sub/numbers.txt" number
     : >"$dir/tree/sub/empty"
     printf '#!/bin/sh\necho hello\n' >"$dir/tree/sub/deep/script.sh"
     ln -s ../hello.txt "$dir/tree/sub/link"
@@ -117,15 +117,17 @@ client_cancelled() {
 
 # ---- recording --------------------------------------------------------------------------------------------------
 
+# Starts tcpdump; a connection of the preparations must not be seen to end.
 start_recording() {
     local port=$1 file=$2
-    tcpdump -i lo -n -s 0 -U -B 65536 --immediate-mode -w "$file" "tcp port $port" 2>"$work/tcpdump.log" &
+    wait_for 30 "earlier connections to port $port to close" no_connections "$port"
+    tcpdump -i lo -n -Z root -s 0 -U -B 65536 --immediate-mode -w "$file" "tcp port $port" 2>"$work/tcpdump.log" &
     tcpdump_pid=$!
     wait_for 10 "tcpdump to listen" grep -q 'listening on lo' "$work/tcpdump.log"
 }
 
 no_connections() {
-    [ -z "$(ss -Htn state established state fin-wait-1 state close-wait state last-ack "( sport = :$1 or dport = :$1 )")" ]
+    [ -z "$(ss -Htn state connected exclude time-wait "( sport = :$1 or dport = :$1 )")" ]
 }
 
 count_of() {
@@ -185,13 +187,15 @@ record() {
         nested-*)
             start_adapter
             port=$adapter_port
-            docker buildx create --name lab --driver remote --use "tcp://127.0.0.1:$adapter_port" >/dev/null
+            export BUILDX_BUILDER=lab
+            docker buildx create --name lab --driver remote "tcp://127.0.0.1:$adapter_port" >/dev/null
             ;;
         exec-tunnel-*)
             start_adapter
             make_fake_buildkit
-            docker buildx create --name lab --driver docker-container --use \
+            docker buildx create --name lab --driver docker-container \
                 --driver-opt image=fake-buildkit:latest,network=host "$DOCKER_HOST" >/dev/null
+            export BUILDX_BUILDER=lab
             docker buildx inspect --bootstrap lab >"$work/bootstrap.log" 2>&1 || die "$(cat "$work/bootstrap.log")"
             ;;
     esac
@@ -222,7 +226,9 @@ if [ "${1:-}" = --list ]; then
 fi
 need_root
 unset SSH_AGENT_PID
-work=$(mktemp -d /tmp/record.XXXXXX)
+# A fixed name: clients tell the daemon where they work, and two recordings should differ in little.
+work=/tmp/buildtap-record
+mkdir -m 0700 "$work" || die "another recording is under way, or $work is left from one: remove it"
 trap finish EXIT
 mkdir -p "$captures"
 captures=$(realpath "$captures")
@@ -239,6 +245,7 @@ while read -r name flavour client; do
     # In a shell of its own: each daemon brings its own environment.
     (
         trap tidy EXIT
+        cd "$work/contexts"
         record "$name" "$flavour" "$client"
     ) </dev/null
 done <<<"$scenarios"
