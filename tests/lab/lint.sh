@@ -10,5 +10,5 @@ mapfile -t python < <(git ls-files '*.py')
 pyflakes3 "${python[@]}"
 
 # truth.json is generated: it must be what truth.py says of the captures next to it.
-tests/lab/truth.py --json fixtures/captures/*.pcap | cmp - fixtures/captures/truth.json ||
+diff -u fixtures/captures/truth.json <(tests/lab/truth.py --json fixtures/captures/*.pcap) ||
     { echo "fixtures/captures/truth.json is not what tests/lab/truth.py --json fixtures/captures/*.pcap says" >&2; exit 1; }
