@@ -21,23 +21,20 @@ impl Time {
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The moment so much later.
+    pub fn after(self, later: Duration) -> Self {
+        Time(
+            self.0
+                .saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
 }
 
 impl From<SystemTime> for Time {
     fn from(at: SystemTime) -> Self {
         let since_epoch = at.duration_since(UNIX_EPOCH).unwrap_or_default();
         Time(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
-    }
-}
-
-impl std::ops::Add<Duration> for Time {
-    type Output = Time;
-
-    fn add(self, later: Duration) -> Time {
-        Time(
-            self.0
-                .saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)),
-        )
     }
 }
 

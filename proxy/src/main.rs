@@ -1,3 +1,226 @@
-//! The `buildtap` program.
+//! The `buildtap` program: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use buildtap::child::Signals;
+use buildtap::cli::{
+    Cli, Command, DemoArgs, Format, ProxyArgs, RunArgs, Scenario, ShowArgs, ViewArgs,
+};
+use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
+use buildtap::demo;
+use buildtap::error::{Error, FAILURE};
+use buildtap::notice::Notices;
+use buildtap::output::Output;
+use buildtap::show::show;
+use buildtap::tap::Tap;
+use buildtap::upstream::{self, Environment};
+use buildtap::view::View;
+use buildtap::watch::{DecodingTap, Showing};
+use buildtap_decoder::{Decoder, Options};
+use buildtap_fixtures::peers::scenario;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let on_run = matches!(cli.command, Command::Run(_));
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return failed(
+                &Error::System {
+                    doing: "start the I/O threads",
+                    error,
+                },
+                on_run,
+            );
+        }
+    };
+    let done = match cli.command {
+        Command::Run(args) => runtime.block_on(run(args)),
+        Command::Proxy(args) => runtime.block_on(proxy(args)),
+        Command::Demo(args) => runtime.block_on(play(args)),
+        Command::Show(args) => {
+            let _context = runtime.enter();
+            show_file(args)
+        }
+    };
+    done.unwrap_or_else(|error| failed(&error, on_run))
+}
+
+fn failed(error: &Error, on_run: bool) -> ExitCode {
+    let text = error.to_string();
+    let stop = if text.ends_with(['.', '\n', '?']) {
+        ""
+    } else {
+        "."
+    };
+    eprintln!("buildtap: {text}{stop}");
+    ExitCode::from(if on_run {
+        error.run_exit_code()
+    } else {
+        FAILURE
+    })
+}
+
+/// Something that is being watched, and the thread that shows it.
+struct Watching {
+    tap: Arc<DecodingTap>,
+    showing: Showing<View>,
+}
+
+impl Watching {
+    fn start(args: &ViewArgs, default: fn() -> Output) -> Result<Self, Error> {
+        let tap = Arc::new(DecodingTap::new(options(args)));
+        let view = view(args, default)?;
+        let started = Showing::start(Arc::clone(&tap), view);
+        let showing = started.map_err(|error| Error::System {
+            doing: "start a thread",
+            error,
+        })?;
+        Ok(Watching { tap, showing })
+    }
+
+    fn tap(&self) -> Arc<dyn Tap> {
+        Arc::clone(&self.tap) as Arc<dyn Tap>
+    }
+
+    /// Shows what is left, and the summary.
+    fn finish(self) {
+        if let Some(mut view) = self.showing.finish() {
+            // The output may be gone by now; the session is over in any case.
+            let _ = self.tap.with(|decoder| view.finish(decoder));
+        }
+    }
+}
+
+fn options(args: &ViewArgs) -> Options {
+    Options {
+        updates: true,
+        messages: args.log || args.format == Format::Json,
+        show_secrets: args.show_secrets,
+        stall_after: Some(args.stall_after),
+        ..Options::default()
+    }
+}
+
+fn view(args: &ViewArgs, default: fn() -> Output) -> Result<View, Error> {
+    let output = match &args.output {
+        Some(path) => Output::file(path).map_err(|error| Error::Output {
+            path: path.display().to_string(),
+            error,
+        })?,
+        None if args.format == Format::Json => Output::stdout(),
+        None => default(),
+    };
+    View::new(args, output)
+}
+
+async fn run(args: RunArgs) -> Result<ExitCode, Error> {
+    let environment = Environment::of_process();
+    let options = RunOptions {
+        command: args.command,
+        upstreams: upstream::resolve(&environment, args.upstream.as_ref())?,
+        socket_parent: command::socket_parent(&environment),
+        notices: Notices::stderr(),
+    };
+    let watching = Watching::start(&args.view, Output::stderr)?;
+    let status = command::run(options, watching.tap(), |_| ()).await;
+    watching.finish();
+    Ok(ExitCode::from(status?.0))
+}
+
+async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
+    let environment = Environment::of_process();
+    let options = ProxyOptions {
+        listen: args.listen,
+        allow_remote: args.allow_remote,
+        upstreams: upstream::resolve(&environment, args.upstream.as_ref())?,
+        socket_parent: command::socket_parent(&environment),
+        notices: Notices::stderr(),
+    };
+    let mut signals = signals()?;
+    let watching = Watching::start(&args.view, Output::stderr)?;
+    let done = command::proxy(options, watching.tap(), print_listening, signals.stop()).await;
+    watching.finish();
+    done?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
+    let scene = match args.scenario {
+        Scenario::Build => scenario::demo_build(),
+        Scenario::Hang => scenario::demo_hang(),
+    };
+    let watching = Watching::start(&args.view, Output::stdout)?;
+    let socket_parent = command::socket_parent(&Environment::of_process());
+    let ending = demo::play(scene, watching.tap(), socket_parent).await;
+    watching.finish();
+    eprintln!("buildtap: the demo's client says: {}", ending?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
+    let mut view = view(&args.view, Output::stdout)?;
+    let mut decoder = Decoder::new(options(&args.view));
+    let interrupted = Arc::new(AtomicBool::new(false));
+    if args.follow {
+        let mut signals = signals()?;
+        let interrupted = Arc::clone(&interrupted);
+        tokio::spawn(async move {
+            signals.stop().await;
+            interrupted.store(true, Ordering::Relaxed);
+        });
+    }
+    let stop = || interrupted.load(Ordering::Relaxed);
+    let shown = show(&args.file, args.follow, &mut decoder, &mut view, &stop);
+    match shown {
+        Err(error) if error.is_broken_pipe() => return Ok(ExitCode::SUCCESS),
+        Ok(notes) => {
+            if let Err(error) = view.finish(&mut decoder) {
+                return match error.kind() {
+                    std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+                    _ => Err(Error::Show(error.into())),
+                };
+            }
+            if args.view.format == Format::Text {
+                eprintln!(
+                    "buildtap: {}: {}",
+                    args.file.display(),
+                    notes.to_string().replace('\n', "; ")
+                );
+            }
+        }
+        Err(error) => {
+            // What could be read is worth seeing, and then why there is no more.
+            let _ = view.finish(&mut decoder);
+            return Err(error.into());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn signals() -> Result<Signals, Error> {
+    Signals::take().map_err(|error| Error::System {
+        doing: "take over signals",
+        error,
+    })
+}
+
+/// In a form that a shell can take over.
+fn print_listening(listening: &Listening) {
+    for point in &listening.points {
+        let upstream = &point.upstream;
+        eprintln!(
+            "buildtap: {} leads to {} (from {})",
+            point.address, upstream.address, upstream.chosen_by
+        );
+        for variable in upstream.role.variables() {
+            eprintln!("  export {variable}={}", point.address);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! How fast the decoder is on DiffCopy streams, from the tap's bytes to the trace.
+//!
+//! Prints bytes per second of file contents in packets of 32 KiB, and STAT packets per second;
+//! each beside a copy of the same bytes in memory, the peer in the same run. Run with
+//! `cargo bench -p buildtap-decoder --bench diffcopy`.
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use buildtap_decoder::event::{Endpoints, Side, TapEvent, TapId, Time};
+use buildtap_decoder::{Decoder, Options};
+use common::*;
+
+/// What the relay reads at once.
+const CHUNK: usize = 256 << 10;
+const RUNS: usize = 9;
+
+fn main() {
+    let contents = 64 << 20;
+    let export = joined(local_export(1, contents));
+    let decode_time = median(|| decode(&export));
+    let copy_time = median(|| copy(&export));
+    let gib = |time: Duration| contents as f64 / time.as_secs_f64() / f64::from(1 << 30);
+    println!(
+        "DATA packets of 32 KiB: {:.1} GiB/s decoded; copying the same bytes: {:.1} GiB/s",
+        gib(decode_time),
+        gib(copy_time)
+    );
+    let stats = 200_000;
+    let listing = joined(local_export(stats, 0));
+    let time = median(|| decode(&listing));
+    // Each file is announced, asked for and ended: three packets.
+    println!(
+        "empty files (STAT, REQ, DATA): {:.2} million files/s, {:.2} million packets/s",
+        f64::from(stats) / time.as_secs_f64() / 1e6,
+        3.0 * f64::from(stats) / time.as_secs_f64() / 1e6
+    );
+    let mut announce = Talk::default();
+    upgrade(&mut announce, "s1", &[FILE_SEND]);
+    announce.call(Daemon, 1, FILE_SEND, &[]).accept(Client, 1);
+    for n in 0..stats {
+        announce.packet(
+            Daemon,
+            1,
+            &stat(&format!("dir/sub/file-{n:08}"), 0o644, 1234),
+        );
+    }
+    let announce = joined(announce);
+    let time = median(|| decode(&announce));
+    println!(
+        "STAT packets: {:.2} million/s",
+        f64::from(stats) / time.as_secs_f64() / 1e6
+    );
+}
+
+/// Runs of one side in one piece: as a relay under load reads them.
+fn joined(talk: Talk) -> Vec<(Side, Vec<u8>)> {
+    let mut joined: Vec<(Side, Vec<u8>)> = Vec::new();
+    for (from, bytes) in talk.0 {
+        match joined.last_mut() {
+            Some((last, all)) if *last == from => all.extend(bytes),
+            _ => joined.push((from, bytes)),
+        }
+    }
+    joined
+}
+
+fn decode(talk: &[(Side, Vec<u8>)]) {
+    let mut decoder = Decoder::new(Options {
+        updates: true,
+        ..Options::default()
+    });
+    let tap = TapId(1);
+    decoder.event(Time(1), tap, TapEvent::Open(Endpoints::default()));
+    for (from, bytes) in talk {
+        for chunk in bytes.chunks(CHUNK) {
+            decoder.event(
+                Time(2),
+                tap,
+                TapEvent::Chunk {
+                    from: *from,
+                    bytes: chunk,
+                },
+            );
+        }
+        while decoder.take_update().is_some() {}
+    }
+    assert!(
+        decoder.trace().findings.is_empty(),
+        "{:?}",
+        decoder.trace().findings
+    );
+    black_box(decoder);
+}
+
+fn copy(talk: &[(Side, Vec<u8>)]) {
+    let mut buffer = vec![0; CHUNK];
+    for (_, bytes) in talk {
+        for chunk in bytes.chunks(CHUNK) {
+            buffer[..chunk.len()].copy_from_slice(chunk);
+            black_box(&buffer);
+        }
+    }
+}
+
+fn median(mut run: impl FnMut()) -> Duration {
+    run();
+    let mut times: Vec<Duration> = (0..RUNS)
+        .map(|_| {
+            let start = Instant::now();
+            run();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[RUNS / 2]
+}

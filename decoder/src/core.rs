@@ -1,0 +1,118 @@
+//! What every layer of every connection shares: the trace, the queue of updates, the limits,
+//! and the time of the event that is being handled.
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::event::Time;
+use crate::limits::Limits;
+use crate::trace::{Content, Finding, Id, Subject, Trace, Update};
+
+/// What the user of a decoder wants beyond the trace itself.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How much is kept.
+    pub limits: Limits,
+    /// Whether [`Update`]s are queued at all.
+    pub updates: bool,
+    /// Whether [`Update::Message`] is queued for every message, with its bytes.
+    pub messages: bool,
+    /// Whether header values and attributes that are secret stay readable in the trace.
+    pub show_secrets: bool,
+    /// After how long without a word something that somebody owes is said to be stalled;
+    /// `None` is the default of five seconds.
+    pub stall_after: Option<std::time::Duration>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) trace: Trace,
+    pub(crate) options: Options,
+    /// The time of the event that is being handled.
+    pub(crate) now: Time,
+    queue: VecDeque<Update>,
+    /// Bytes of previews in the queue.
+    queued_bytes: usize,
+    dropped: u64,
+    found: HashSet<(&'static str, Subject)>,
+}
+
+impl Core {
+    pub(crate) fn new(options: Options) -> Self {
+        Core {
+            trace: Trace::new(&options.limits),
+            options,
+            now: Time::default(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            dropped: 0,
+            found: HashSet::new(),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    /// Queues an update. Messages are dropped, and counted, when the reader is too far behind;
+    /// the other updates are as many as the tables have rows.
+    pub(crate) fn update(&mut self, update: Update) {
+        if !self.options.updates {
+            return;
+        }
+        let bytes = preview_bytes(&update);
+        let optional = matches!(
+            update,
+            Update::Message(_) | Update::File(..) | Update::Text(_) | Update::Vertex(..)
+        );
+        if optional
+            && (self.queue.len() >= self.limits().pending_updates
+                || self.queued_bytes.saturating_add(bytes) > self.limits().pending_previews)
+        {
+            self.dropped = self.dropped.saturating_add(1);
+            return;
+        }
+        self.queued_bytes = self.queued_bytes.saturating_add(bytes);
+        self.queue.push_back(update);
+    }
+
+    pub(crate) fn take_update(&mut self) -> Option<Update> {
+        let update = self.queue.pop_front()?;
+        self.queued_bytes = self.queued_bytes.saturating_sub(preview_bytes(&update));
+        Some(update)
+    }
+
+    /// How many updates wait to be taken.
+    pub(crate) fn pending(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many messages were not queued; counted from the last time this was asked.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Adds a finding, unless the same thing was found of the same subject before.
+    pub(crate) fn find(
+        &mut self,
+        code: &'static str,
+        subject: Subject,
+        make: impl FnOnce(Id<Finding>) -> Finding,
+    ) {
+        if self.found.len() >= self.limits().findings || !self.found.insert((code, subject)) {
+            return;
+        }
+        let id = self.trace.findings.add(make);
+        self.update(Update::Finding(id));
+    }
+}
+
+fn preview_bytes(update: &Update) -> usize {
+    match update {
+        Update::Message(message) => match &message.content {
+            Content::Protobuf { body, .. } => body.len(),
+            _ => 0,
+        },
+        Update::Text(text) => text.text.len(),
+        _ => 0,
+    }
+}

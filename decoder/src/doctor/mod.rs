@@ -1,0 +1,59 @@
+//! What is wrong: rules over the trace, each with its evidence.
+//!
+//! The [`crate::stack`] calls the rules when something happens; [`tick`] looks for what does not
+//! happen. A rule never guesses: what is healthy but odd (RST after trailers, a call cancelled
+//! because its build is over, UNIMPLEMENTED where the daemon falls back) stays silent.
+
+mod calls;
+mod connections;
+mod sessions;
+mod stall;
+mod transfers;
+
+pub(crate) use calls::{call_ended, message_began};
+pub(crate) use connections::{
+    connection_closed, exchange_ended, exec_stderr, goaway, http2_violation, undecodable,
+};
+pub(crate) use sessions::{
+    build_ended, build_started, session_closed, session_opened, session_refused,
+};
+pub(crate) use stall::tick;
+pub(crate) use transfers::{
+    error_packet, file_done, flavour_contradicted, malformed_packet, receiver_spoke,
+    transfer_ended, violation,
+};
+
+use crate::core::Core;
+use crate::event::{Side, Time};
+use crate::trace::{Finding, Severity, Subject};
+
+/// A finding before it has its number.
+struct Case {
+    code: &'static str,
+    severity: Severity,
+    waiting_on: Option<Side>,
+    subject: Subject,
+    summary: String,
+    advice: String,
+    evidence: Vec<String>,
+}
+
+fn report(core: &mut Core, case: Case) {
+    let at = core.now;
+    core.find(case.code, case.subject, |id| Finding {
+        id,
+        code: case.code,
+        severity: case.severity,
+        waiting_on: case.waiting_on,
+        summary: case.summary,
+        advice: case.advice,
+        evidence: case.evidence,
+        at,
+        subject: case.subject,
+    });
+}
+
+/// How long ago, for people: `31.2 s`.
+fn ago(now: Time, then: Time) -> String {
+    format!("{:.1} s", now.since(then).as_secs_f64())
+}

@@ -1,0 +1,237 @@
+//! Rules about sessions and builds.
+
+use super::{Case, ago, report};
+use crate::core::Core;
+use crate::event::Side;
+use crate::trace::{Build, BuildState, Id, Session, SessionPath, Severity, Subject, same_session};
+
+const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
+
+/// A session is asked for.
+pub(crate) fn session_opened(core: &mut Core, id: Id<Session>) {
+    let Some(session) = core.trace.sessions.get(id) else {
+        return;
+    };
+    let live = core
+        .trace
+        .sessions
+        .iter()
+        .find(|other| other.id < id && other.uuid == session.uuid && other.closed.is_none());
+    let Some(other) = live else { return };
+    let (uuid, other) = (session.uuid.clone(), other.id);
+    let effect = match session.path {
+        SessionPath::EngineSession => "dockerd refuses the second one with HTTP 400",
+        SessionPath::ControlSession => {
+            "buildkitd lets it replace the first, whose end then removes both"
+        }
+    };
+    report(
+        core,
+        Case {
+            code: "duplicate-session-id",
+            severity: Severity::Error,
+            waiting_on: None,
+            subject: Subject::Session(id),
+            summary: format!("Two live sessions have the same id {uuid}; {effect}."),
+            advice: "Use a fresh random session id for every build: concurrent builds with one id steal each \
+                     other's callbacks."
+                .into(),
+            evidence: vec![format!("session {other} is open while session {id} is opened with the same id")],
+        },
+    );
+}
+
+/// The daemon refused a session.
+pub(crate) fn session_refused(core: &mut Core, id: Id<Session>) {
+    let Some(session) = core.trace.sessions.get(id) else {
+        return;
+    };
+    let why = session.refused.clone().unwrap_or_default();
+    let uuid = session.uuid.clone();
+    report(
+        core,
+        Case {
+            code: "session-refused",
+            severity: Severity::Error,
+            waiting_on: None,
+            subject: Subject::Session(id),
+            summary: format!("The daemon refused session {uuid}: {why}."),
+            advice: "Without a session the daemon cannot ask the client for files, credentials or secrets; \
+                     builds that need one fail with \"no active session\"."
+                .into(),
+            evidence: vec![why],
+        },
+    );
+}
+
+/// A session ended.
+pub(crate) fn session_closed(core: &mut Core, id: Id<Session>) {
+    let Some(session) = core.trace.sessions.get(id) else {
+        return;
+    };
+    if session.accepted.is_none() {
+        return;
+    }
+    let Some((at, by)) = session.closed else {
+        return;
+    };
+    let using = core.trace.builds.iter().find(|build| {
+        build.state == BuildState::Open
+            && build
+                .session
+                .as_deref()
+                .is_some_and(|named| same_session(named, &session.uuid))
+    });
+    let Some(build) = using.map(|build| build.id) else {
+        return;
+    };
+    // The end of a build and that of its session come in any order; only a build that goes on
+    // afterwards makes it early. What decides is whether callbacks were still open.
+    let open: Vec<String> = core
+        .trace
+        .calls
+        .iter()
+        .filter(|call| {
+            call.session == Some(id) && call.reset.as_ref().is_some_and(|reset| reset.at == at)
+        })
+        .filter(|call| {
+            call.transfer
+                .and_then(|transfer| core.trace.transfers.get(transfer))
+                .is_none_or(|transfer| transfer.state != crate::trace::TransferState::Complete)
+        })
+        .map(|call| format!("{} (call {}) was still open", call.short_name(), call.id))
+        .collect();
+    if open.is_empty() {
+        return;
+    }
+    let who = by.map_or_else(|| "Somebody".to_owned(), |side| format!("The {side}"));
+    let uuid = session.uuid.clone();
+    let age = ago(at, session.opened);
+    report(
+        core,
+        Case {
+            code: "session-closed-early",
+            severity: Severity::Error,
+            waiting_on: None,
+            subject: Subject::Session(id),
+            summary: format!("{who} closed session {uuid} after {age}, while build {build} still needed it."),
+            advice: match by {
+                Some(Side::Client) => "The client ended it: look at the client's log for why it stopped.",
+                Some(Side::Daemon) => {
+                    "The daemon ended it: it does so when health checks fail twice, or when it stops."
+                }
+                None => "The connection broke: look at both ends and at what is between them.",
+            }
+            .into(),
+            evidence: open,
+        },
+    );
+}
+
+/// A build is asked for.
+pub(crate) fn build_started(core: &mut Core, id: Id<Build>) {
+    let Some(build) = core.trace.builds.get(id) else {
+        return;
+    };
+    if build.exchange.is_some() && !build.frontend.is_empty() && build.session.is_none() {
+        report(
+            core,
+            Case {
+                code: "no-session",
+                severity: Severity::Warning,
+                waiting_on: Some(Side::Client),
+                subject: Subject::Build(id),
+                summary: format!("Build {id} asks for BuildKit (version=2) but names no session."),
+                advice: "Open POST /session and pass its id as `session=`: without it the daemon cannot pull \
+                         with credentials, and says \"no active sessions\"."
+                    .into(),
+                evidence: vec!["POST /build has version=2 and no session parameter".into()],
+            },
+        );
+        return;
+    }
+    let Some(uuid) = build.session.clone() else {
+        return;
+    };
+    let sends = build
+        .exporters
+        .iter()
+        .find(|exporter| matches!(exporter.kind.as_str(), "local" | "tar"));
+    let Some(kind) = sends.map(|exporter| exporter.kind.clone()) else {
+        return;
+    };
+    let session = core
+        .trace
+        .sessions
+        .iter()
+        .rev()
+        .find(|session| same_session(&uuid, &session.uuid));
+    let Some(session) = session.filter(|session| !session.offers(FILE_SEND)) else {
+        return;
+    };
+    let methods = session.methods.join(", ");
+    report(
+        core,
+        Case {
+            code: "method-not-offered",
+            severity: Severity::Error,
+            waiting_on: Some(Side::Client),
+            subject: Subject::Build(id),
+            summary: format!(
+                "The output `{kind}` will need {FILE_SEND}, which the client does not offer."
+            ),
+            advice: "Register a FileSend server on the session and name it in \
+                     X-Docker-Expose-Session-Grpc-Method."
+                .into(),
+            evidence: vec![format!("session {uuid} offers: {methods}")],
+        },
+    );
+}
+
+/// A build is over.
+pub(crate) fn build_ended(core: &mut Core, id: Id<Build>) {
+    let Some(build) = core.trace.builds.get(id) else {
+        return;
+    };
+    if build.state != BuildState::Failed {
+        return;
+    }
+    let error = build.error.clone().unwrap_or_default();
+    let in_stream = build.exchange.is_some();
+    let mut evidence: Vec<String> = build
+        .vertices
+        .iter()
+        .filter_map(|vertex| {
+            Some(format!(
+                "step \"{}\": {}",
+                vertex.name,
+                vertex.error.as_ref()?
+            ))
+        })
+        .collect();
+    evidence.truncate(8);
+    let (code, advice) = if in_stream {
+        (
+            "build-error-in-stream",
+            "POST /build answers 200 before the build ends: the failure is only in the errorDetail of the \
+             stream, where the client must look for it.",
+        )
+    } else {
+        (
+            "build-failed",
+            "The failing step and its error are named in the evidence.",
+        )
+    };
+    report(
+        core,
+        Case {
+            code,
+            severity: Severity::Error,
+            waiting_on: None,
+            subject: Subject::Build(id),
+            summary: format!("Build {id} failed: {error}"),
+            advice: advice.into(),
+            evidence,
+        },
+    );
+}

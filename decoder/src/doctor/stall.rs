@@ -1,0 +1,201 @@
+//! Rules about what does not happen.
+//!
+//! Whose turn it is comes from the machines of the protocol; silence only says for how long.
+
+use std::time::Duration;
+
+use super::transfers::{name, packets_read_as_bytes};
+use super::{Case, ago, report};
+use crate::core::Core;
+use crate::event::Side;
+use crate::trace::{Call, CallState, Flavour, Id, Severity, Subject, Transfer, TransferState};
+
+/// How long a receiver of a local export may say nothing before it is taken for one that reads
+/// bytes: a healthy one asks for its first file at once.
+const PACKETS_AS_BYTES: Duration = Duration::from_secs(2);
+const STALL: Duration = Duration::from_secs(5);
+
+/// Looks at everything that is open. To be called about once a second.
+pub(crate) fn tick(core: &mut Core) {
+    let open: Vec<Id<Transfer>> = core
+        .trace
+        .transfers
+        .iter()
+        .rev()
+        .take(1024)
+        .filter(|transfer| transfer.state == TransferState::Open)
+        .map(|transfer| transfer.id)
+        .collect();
+    for id in open {
+        transfer(core, id);
+    }
+    let open: Vec<Id<Call>> = core
+        .trace
+        .calls
+        .iter()
+        .rev()
+        .take(4096)
+        .filter(|call| {
+            call.state == CallState::Open && call.session.is_some() && call.transfer.is_none()
+        })
+        .map(|call| call.id)
+        .collect();
+    for id in open {
+        callback(core, id);
+    }
+}
+
+fn transfer(core: &mut Core, id: Id<Transfer>) {
+    let now = core.now;
+    let stall = core.options.stall_after.unwrap_or(STALL);
+    let Some(transfer) = core.trace.transfers.get(id) else {
+        return;
+    };
+    if transfer.flavour != Flavour::Packet {
+        return;
+    }
+    let Some(turn) = transfer.machine.turn() else {
+        return;
+    };
+    let waited = now.since(turn.since);
+    if waited >= PACKETS_AS_BYTES.min(stall) && packets_read_as_bytes(core, id) {
+        return;
+    }
+    if waited < stall {
+        return;
+    }
+    let Some(transfer) = core.trace.transfers.get(id) else {
+        return;
+    };
+    let sender = transfer.sender();
+    let label = name(transfer);
+    let call = transfer.call;
+    let age = ago(now, turn.since);
+    // A sender without a window cannot send: the receiver is the one to act.
+    if turn.side == sender
+        && let Some(blocked) = flow_control(core, call, sender)
+    {
+        let receiver = sender.peer();
+        report(
+            core,
+            Case {
+                code: "flow-control-stall",
+                severity: Severity::Error,
+                waiting_on: Some(receiver),
+                subject: Subject::Transfer(id),
+                summary: format!(
+                    "{label} stands still for {age}: the {sender} has no flow-control window left, and the \
+                         {receiver} owes WINDOW_UPDATE {blocked}."
+                ),
+                advice: format!(
+                    "The {receiver} does not consume what was sent: look at what it writes to, and whether it still reads."
+                ),
+                evidence: vec![format!("call {call}: the {sender} must {}", turn.action)],
+            },
+        );
+        return;
+    }
+    let machine = &transfer.machine;
+    let code = if machine.fin_of(sender.peer()).is_some() {
+        "fin-unanswered"
+    } else if turn.side != sender {
+        "request-missing"
+    } else if machine.final_stat().is_none() && machine.requested() == machine.completed() {
+        "final-stat-missing"
+    } else {
+        "file-end-missing"
+    };
+    let side = turn.side;
+    report(
+        core,
+        Case {
+            code,
+            severity: Severity::Warning,
+            waiting_on: Some(side),
+            subject: Subject::Transfer(id),
+            summary: format!(
+                "{label} stands still for {age}: the {side} must {}.",
+                turn.action
+            ),
+            advice: format!(
+                "Nothing else can move on this stream until the {side} does that: look at what the {side} is doing."
+            ),
+            evidence: vec![format!(
+                "call {call}: {} entries announced, {} of {} files asked for, {} complete",
+                machine.entries().count(),
+                machine.requested(),
+                machine.files(),
+                machine.completed()
+            )],
+        },
+    );
+}
+
+/// Which window keeps `sender` from sending on a call, as it follows "WINDOW_UPDATE".
+fn flow_control(core: &Core, call: Id<Call>, sender: Side) -> Option<String> {
+    let row = core.trace.calls.get(call)?;
+    let connection = core.trace.connections.get(row.connection)?;
+    if *row.window.get(sender) <= 0 {
+        return Some(format!("on stream {}", row.stream_id));
+    }
+    let http2 = connection.http2.as_ref()?;
+    if *http2.window.get(sender) <= 0 {
+        return Some(format!("on connection {}", connection.id));
+    }
+    // The same one level further out, when the connection is carried by a call.
+    let (_, outer) = connection.parent?;
+    flow_control(core, outer, sender).map(|blocked| format!("{blocked} outside"))
+}
+
+/// A callback of the daemon that the client does not answer.
+fn callback(core: &mut Core, id: Id<Call>) {
+    let now = core.now;
+    let stall = core.options.stall_after.unwrap_or(STALL);
+    let Some(call) = core.trace.calls.get(id) else {
+        return;
+    };
+    let last = call
+        .request
+        .last
+        .max(call.response.last)
+        .unwrap_or(call.start);
+    if now.since(last) < stall {
+        return;
+    }
+    let service = call.service.rsplit('.').next().unwrap_or_default();
+    let callee = call.caller.peer();
+    let unanswered = call.response.messages == 0;
+    let (code, advice) = match (service, call.method.as_str()) {
+        ("Auth", _) if unanswered => (
+            "auth-callback-stuck",
+            "The client asks its credential helper or a token endpoint: see whether that one hangs.",
+        ),
+        ("SSH", "ForwardAgent") if call.request.messages > call.response.messages => (
+            "ssh-agent-stuck",
+            "The agent may be waiting for somebody to confirm, or to touch a key.",
+        ),
+        ("Health", _) if unanswered => (
+            "health-check-starved",
+            "The session's connection is saturated or the client stands still; the second check that fails ends the session.",
+        ),
+        ("Secrets", _) if unanswered => (
+            "callback-unanswered",
+            "The client must answer with the secret or NOT_FOUND.",
+        ),
+        _ => return,
+    };
+    let name = call.short_name();
+    let age = ago(now, last);
+    report(
+        core,
+        Case {
+            code,
+            severity: Severity::Warning,
+            waiting_on: Some(callee),
+            subject: Subject::Call(id),
+            summary: format!("{name} waits for the {callee} since {age}."),
+            advice: advice.into(),
+            evidence: vec![format!("call {id}: asked, not answered")],
+        },
+    );
+}

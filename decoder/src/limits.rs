@@ -1,0 +1,68 @@
+//! How much is kept. Nothing that is read off a wire may grow without one of these.
+
+/// Upper bounds of everything that the decoder keeps. When one is reached the oldest goes, or
+/// what comes is counted but not kept; nothing fails.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Rows of the connection table.
+    pub connections: usize,
+    /// Rows of the session table.
+    pub sessions: usize,
+    /// Rows of the call table.
+    pub calls: usize,
+    /// Rows of the exchange table.
+    pub exchanges: usize,
+    /// Rows of the transfer table.
+    pub transfers: usize,
+    /// Rows of the build table.
+    pub builds: usize,
+    /// Rows of the finding table.
+    pub findings: usize,
+    /// Vertices kept of one build.
+    pub vertices: usize,
+    /// Entries of one transfer whose kind and size are kept (the rest is only counted).
+    pub entries: usize,
+    /// Bytes of path names kept for one transfer.
+    pub path_bytes: usize,
+    /// Concurrent streams of one HTTP/2 connection that are followed.
+    pub streams: usize,
+    /// Bytes of one header block (RFC 9113 §4.3).
+    pub header_block: usize,
+    /// Bytes of a message whose meaning is needed (Solve, Status): BuildKit's own limit is 16 MiB.
+    pub message: usize,
+    /// Bytes kept of any other message, for showing it.
+    pub preview: usize,
+    /// Bytes of all previews that wait to be shown.
+    pub pending_previews: usize,
+    /// Updates that wait to be shown; beyond it messages are dropped and counted.
+    pub pending_updates: usize,
+    /// Bytes kept of an HTTP body, for showing it.
+    pub body: usize,
+    /// Connections inside connections.
+    pub depth: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 16_384,
+            sessions: 4_096,
+            calls: 65_536,
+            exchanges: 16_384,
+            transfers: 8_192,
+            builds: 1_024,
+            findings: 4_096,
+            vertices: 16_384,
+            entries: 1 << 20,
+            path_bytes: 8 << 20,
+            streams: 4_096,
+            header_block: 1 << 20,
+            message: 16 << 20,
+            preview: 64 << 10,
+            pending_previews: 8 << 20,
+            pending_updates: 65_536,
+            body: 16 << 10,
+            depth: 6,
+        }
+    }
+}

@@ -1,0 +1,577 @@
+//! What both ends of a packet stream announced, asked for, sent and owe.
+//!
+//! The sender walks its tree (STAT…, final STAT) and serves requests (DATA…, empty DATA); the
+//! receiver asks (REQ), then says that it needs no more (FIN), which the sender answers with FIN.
+
+use std::collections::BTreeMap;
+
+use super::entries::{Entries, EntryKind};
+use super::packet::{Packet, PacketType};
+use crate::event::{Side, Time};
+use crate::limits::Limits;
+use crate::trace::{File, FileState, Turn};
+
+/// Requests that may be open at once before they are only counted.
+const IN_FLIGHT_LIMIT: usize = 65_536;
+
+/// The state of one packet stream.
+#[derive(Debug)]
+pub struct Machine {
+    sender: Side,
+    entries: Entries,
+    /// Regular files, whose contents can be asked for.
+    files: u64,
+    hard_links: u64,
+    announced_bytes: u64,
+    requested: u64,
+    completed: u64,
+    data_bytes: u64,
+    in_flight: BTreeMap<u32, InFlight>,
+    in_flight_lost: u64,
+    last_path: String,
+    final_stat: Option<Time>,
+    fin: [Option<Time>; 2],
+    err: Option<(Time, Side, String)>,
+    /// When the last packet of each side was sent.
+    last: [Option<Time>; 2],
+    packets: [u64; 2],
+    opened: Time,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    requested: Time,
+    bytes: u64,
+}
+
+/// What a packet did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing that needs saying.
+    Moved,
+    /// The contents of a file are complete.
+    FileDone(File),
+    /// FIN was answered by FIN: the transfer is complete.
+    Complete,
+    /// A side gave up, with this text.
+    Failed {
+        /// Who.
+        by: Side,
+        /// Why.
+        text: String,
+    },
+    /// The packet breaks a rule of the protocol.
+    Violation(Violation),
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// The paths of two STATs in a row do not ascend (`validator.go`).
+    OutOfOrder {
+        /// The path announced before.
+        before: String,
+        /// The path announced after it, which should have come first.
+        after: String,
+    },
+    /// A path that is absolute, unclean or leads out of the tree.
+    BadPath(String),
+    /// REQ for an id that was not announced, or is not a regular file.
+    BadRequest {
+        /// The id.
+        id: u32,
+        /// What is there instead.
+        what: &'static str,
+    },
+    /// REQ for an id whose contents were asked for before.
+    RequestedTwice(u32),
+    /// DATA for an id that was not asked for.
+    UnexpectedData(u32),
+    /// A packet from the wrong side.
+    WrongSide {
+        /// What it is.
+        kind: PacketType,
+        /// Who sent it.
+        from: Side,
+    },
+    /// FIN from the receiver before the listing was complete.
+    EarlyFin,
+    /// More or fewer bytes than the STAT announced.
+    SizeChanged {
+        /// The file.
+        id: u32,
+        /// Its path.
+        path: Option<String>,
+        /// What its STAT said.
+        announced: u64,
+        /// What was sent.
+        sent: u64,
+    },
+}
+
+impl Machine {
+    /// A stream on which `sender` sends the files.
+    pub(crate) fn new(sender: Side, opened: Time) -> Self {
+        Machine {
+            sender,
+            entries: Entries::default(),
+            files: 0,
+            hard_links: 0,
+            announced_bytes: 0,
+            requested: 0,
+            completed: 0,
+            data_bytes: 0,
+            in_flight: BTreeMap::new(),
+            in_flight_lost: 0,
+            last_path: String::new(),
+            final_stat: None,
+            fin: [None; 2],
+            err: None,
+            last: [None; 2],
+            packets: [0; 2],
+            opened,
+        }
+    }
+
+    /// Takes the next packet of `from`.
+    pub(crate) fn packet(
+        &mut self,
+        at: Time,
+        from: Side,
+        packet: &Packet,
+        limits: &Limits,
+    ) -> Step {
+        if let Some(last) = self.last.get_mut(from.index()) {
+            *last = Some(at);
+        }
+        if let Some(count) = self.packets.get_mut(from.index()) {
+            *count = count.saturating_add(1);
+        }
+        let from_sender = from == self.sender;
+        match packet.kind {
+            PacketType::Stat | PacketType::Data if !from_sender => {
+                Step::Violation(Violation::WrongSide {
+                    kind: packet.kind,
+                    from,
+                })
+            }
+            PacketType::Req if from_sender => Step::Violation(Violation::WrongSide {
+                kind: packet.kind,
+                from,
+            }),
+            PacketType::Stat => self.stat(at, packet, limits),
+            PacketType::Req => self.request(at, packet.id),
+            PacketType::Data => self.data(at, packet),
+            PacketType::Fin => self.fin(at, from),
+            PacketType::Err => {
+                let text = packet.text.clone().unwrap_or_default();
+                self.err.get_or_insert((at, from, text.clone()));
+                Step::Failed { by: from, text }
+            }
+            PacketType::Other(_) => Step::Violation(Violation::WrongSide {
+                kind: packet.kind,
+                from,
+            }),
+        }
+    }
+
+    fn stat(&mut self, at: Time, packet: &Packet, limits: &Limits) -> Step {
+        let Some(stat) = &packet.stat else {
+            self.final_stat.get_or_insert(at);
+            return Step::Moved;
+        };
+        self.entries.add(stat, limits.entries, limits.path_bytes);
+        match EntryKind::of(stat) {
+            EntryKind::File => {
+                self.files = self.files.saturating_add(1);
+                self.announced_bytes = self
+                    .announced_bytes
+                    .saturating_add(u64::try_from(stat.size).unwrap_or(0));
+            }
+            EntryKind::HardLink => self.hard_links = self.hard_links.saturating_add(1),
+            _ => {}
+        }
+        let step = if !is_clean(&stat.path) {
+            Step::Violation(Violation::BadPath(stat.path.clone()))
+        } else if !self.last_path.is_empty() && !ascends(&self.last_path, &stat.path) {
+            Step::Violation(Violation::OutOfOrder {
+                before: self.last_path.clone(),
+                after: stat.path.clone(),
+            })
+        } else {
+            Step::Moved
+        };
+        self.last_path.clone_from(&stat.path);
+        step
+    }
+
+    fn request(&mut self, at: Time, id: u32) -> Step {
+        if !self.entries.announced(id) {
+            return Step::Violation(Violation::BadRequest {
+                id,
+                what: "no entry was announced with that id",
+            });
+        }
+        if let Some(entry) = self.entries.get_mut(id) {
+            if !matches!(entry.kind, EntryKind::File | EntryKind::HardLink) {
+                return Step::Violation(Violation::BadRequest {
+                    id,
+                    what: "that entry is not a regular file",
+                });
+            }
+            if entry.requested {
+                return Step::Violation(Violation::RequestedTwice(id));
+            }
+            entry.requested = true;
+        }
+        self.requested = self.requested.saturating_add(1);
+        if self.in_flight.len() < IN_FLIGHT_LIMIT {
+            self.in_flight.insert(
+                id,
+                InFlight {
+                    requested: at,
+                    bytes: 0,
+                },
+            );
+        } else {
+            self.in_flight_lost = self.in_flight_lost.saturating_add(1);
+        }
+        Step::Moved
+    }
+
+    fn data(&mut self, at: Time, packet: &Packet) -> Step {
+        self.data_bytes = self.data_bytes.saturating_add(packet.data);
+        let Some(open) = self.in_flight.get_mut(&packet.id) else {
+            if self.in_flight_lost > 0 {
+                if packet.data == 0 {
+                    self.in_flight_lost = self.in_flight_lost.saturating_sub(1);
+                    self.completed = self.completed.saturating_add(1);
+                }
+                return Step::Moved;
+            }
+            return Step::Violation(Violation::UnexpectedData(packet.id));
+        };
+        open.bytes = open.bytes.saturating_add(packet.data);
+        if packet.data > 0 {
+            return Step::Moved;
+        }
+        let Some(done) = self.in_flight.remove(&packet.id) else {
+            return Step::Moved;
+        };
+        self.completed = self.completed.saturating_add(1);
+        Step::FileDone(File {
+            id: packet.id,
+            path: self.entries.path(packet.id).map(str::to_owned),
+            size: self.entries.get(packet.id).map(|entry| entry.size),
+            bytes: done.bytes,
+            requested: done.requested,
+            completed: Some(at),
+            state: FileState::Complete,
+        })
+    }
+
+    fn fin(&mut self, at: Time, from: Side) -> Step {
+        let early = from != self.sender && self.final_stat.is_none();
+        if let Some(fin) = self.fin.get_mut(from.index()) {
+            fin.get_or_insert(at);
+        }
+        if self.is_complete() {
+            Step::Complete
+        } else if early {
+            Step::Violation(Violation::EarlyFin)
+        } else {
+            Step::Moved
+        }
+    }
+
+    /// Whether FIN was said by both sides.
+    pub fn is_complete(&self) -> bool {
+        self.fin.iter().all(Option::is_some)
+    }
+
+    /// The entries that were announced.
+    pub fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// Regular files among the entries: those whose contents can be asked for.
+    pub fn files(&self) -> u64 {
+        self.files
+    }
+
+    /// Hard links among the entries.
+    pub fn hard_links(&self) -> u64 {
+        self.hard_links
+    }
+
+    /// The sizes of all regular files together, as announced.
+    pub fn announced_bytes(&self) -> u64 {
+        self.announced_bytes
+    }
+
+    /// Files whose contents were asked for.
+    pub fn requested(&self) -> u64 {
+        self.requested
+    }
+
+    /// Files whose contents were sent to the end.
+    pub fn completed(&self) -> u64 {
+        self.completed
+    }
+
+    /// Bytes of contents.
+    pub fn data_bytes(&self) -> u64 {
+        self.data_bytes
+    }
+
+    /// When the listing was complete.
+    pub fn final_stat(&self) -> Option<Time> {
+        self.final_stat
+    }
+
+    /// When `side` said FIN.
+    pub fn fin_of(&self, side: Side) -> Option<Time> {
+        self.fin.get(side.index()).copied().flatten()
+    }
+
+    /// The first ERR packet: when, whose, and its text.
+    pub fn err(&self) -> Option<(Time, Side, &str)> {
+        self.err
+            .as_ref()
+            .map(|(at, by, text)| (*at, *by, text.as_str()))
+    }
+
+    /// How many packets `side` sent.
+    pub fn packets(&self, side: Side) -> u64 {
+        self.packets.get(side.index()).copied().unwrap_or(0)
+    }
+
+    /// The path announced last.
+    pub fn last_path(&self) -> &str {
+        &self.last_path
+    }
+
+    /// Files that were asked for and whose end has not come, oldest request first.
+    pub fn open_files(&self) -> impl Iterator<Item = File> {
+        self.in_flight.iter().map(|(&id, open)| File {
+            id,
+            path: self.entries.path(id).map(str::to_owned),
+            size: self.entries.get(id).map(|entry| entry.size),
+            bytes: open.bytes,
+            requested: open.requested,
+            completed: None,
+            state: FileState::Open,
+        })
+    }
+
+    /// Whose turn it is; `None` when nobody owes anything any more.
+    pub fn turn(&self) -> Option<Turn> {
+        if self.is_complete() || self.err.is_some() {
+            return None;
+        }
+        let receiver = self.sender.peer();
+        let last_of = |side: Side| {
+            self.last
+                .get(side.index())
+                .copied()
+                .flatten()
+                .unwrap_or(self.opened)
+        };
+        let turn = |side, action: String, since| {
+            Some(Turn {
+                side,
+                action,
+                since,
+            })
+        };
+        if self.fin_of(receiver).is_some() {
+            return turn(self.sender, "answer FIN with FIN".into(), last_of(receiver));
+        }
+        if !self.in_flight.is_empty() || self.in_flight_lost > 0 {
+            let open = (self.in_flight.len() as u64).saturating_add(self.in_flight_lost);
+            let since = last_of(self.sender).max(last_of(receiver));
+            let first = self.open_files().next().and_then(|file| file.path);
+            let action = match (open, first) {
+                (1, Some(path)) => format!("send the rest of {path}"),
+                (_, Some(path)) => {
+                    format!("send the rest of {open} requested files ({path} first)")
+                }
+                (_, None) => format!("send the rest of {open} requested files"),
+            };
+            return turn(self.sender, action, since);
+        }
+        if self.final_stat.is_none() {
+            let action = match self.entries.count() {
+                0 => "announce its files (STAT)".to_owned(),
+                _ => format!(
+                    "go on announcing its files (STAT; the last one was {})",
+                    self.last_path
+                ),
+            };
+            return turn(self.sender, action, last_of(self.sender));
+        }
+        let unrequested = self.files.saturating_sub(self.requested);
+        let since = last_of(self.sender).max(last_of(receiver));
+        let action = match unrequested {
+            0 => "say FIN: every file has arrived".to_owned(),
+            1 => "send REQ for 1 file, or FIN".to_owned(),
+            n => format!("send REQ for {n} files, or FIN"),
+        };
+        turn(receiver, action, since)
+    }
+}
+
+/// Whether `after` may follow `before`: compared byte by byte with `/` the lowest (`validator.go`).
+fn ascends(before: &str, after: &str) -> bool {
+    let key = |byte: u8| if byte == b'/' { 0 } else { byte };
+    before.bytes().map(key).lt(after.bytes().map(key))
+}
+
+/// Whether a path is relative, clean, and stays inside the tree.
+fn is_clean(path: &str) -> bool {
+    !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::Stat;
+    use super::*;
+
+    const DIRECTORY: u32 = 1 << 31;
+
+    fn stat(path: &str, mode: u32, size: i64) -> Packet {
+        let stat = Stat {
+            path: path.into(),
+            mode,
+            size,
+            ..Stat::default()
+        };
+        Packet {
+            stat: Some(stat),
+            ..Packet::default()
+        }
+    }
+
+    fn packet(kind: PacketType, id: u32, data: u64) -> Packet {
+        Packet {
+            kind,
+            id,
+            data,
+            ..Packet::default()
+        }
+    }
+
+    struct Play {
+        machine: Machine,
+        clock: u64,
+    }
+
+    impl Play {
+        /// A local export: the daemon sends.
+        fn new() -> Self {
+            Play {
+                machine: Machine::new(Side::Daemon, Time(0)),
+                clock: 0,
+            }
+        }
+
+        fn say(&mut self, from: Side, packet: Packet) -> Step {
+            self.clock += 1;
+            self.machine
+                .packet(Time(self.clock), from, &packet, &Limits::default())
+        }
+
+        fn turn(&self) -> (Side, String) {
+            let turn = self.machine.turn().unwrap();
+            (turn.side, turn.action)
+        }
+    }
+
+    use PacketType::{Data, Fin, Req};
+    use Side::{Client, Daemon};
+
+    #[test]
+    fn a_healthy_export_and_whose_turn_it_is() {
+        let mut play = Play::new();
+        assert_eq!(play.turn(), (Daemon, "announce its files (STAT)".into()));
+        play.say(Daemon, stat("dir", DIRECTORY | 0o755, 0));
+        play.say(Daemon, stat("dir/a", 0o644, 3));
+        play.say(Daemon, stat("empty", 0o644, 0));
+        assert_eq!(play.turn().0, Daemon);
+        play.say(Daemon, Packet::default());
+        assert_eq!(play.turn(), (Client, "send REQ for 2 files, or FIN".into()));
+        play.say(Client, packet(Req, 1, 0));
+        assert_eq!(play.turn(), (Daemon, "send the rest of dir/a".into()));
+        play.say(Daemon, packet(Data, 1, 3));
+        let Step::FileDone(file) = play.say(Daemon, packet(Data, 1, 0)) else {
+            panic!()
+        };
+        assert_eq!(
+            (file.path.as_deref(), file.bytes, file.size),
+            (Some("dir/a"), 3, Some(3))
+        );
+        play.say(Client, packet(Req, 2, 0));
+        assert!(matches!(
+            play.say(Daemon, packet(Data, 2, 0)),
+            Step::FileDone(_)
+        ));
+        assert_eq!(
+            play.turn(),
+            (Client, "say FIN: every file has arrived".into())
+        );
+        assert_eq!(play.say(Client, packet(Fin, 0, 0)), Step::Moved);
+        assert_eq!(play.turn(), (Daemon, "answer FIN with FIN".into()));
+        assert_eq!(play.say(Daemon, packet(Fin, 0, 0)), Step::Complete);
+        assert_eq!(play.machine.turn(), None);
+        assert_eq!(
+            (
+                play.machine.files(),
+                play.machine.requested(),
+                play.machine.completed()
+            ),
+            (2, 2, 2)
+        );
+    }
+
+    #[test]
+    fn order_is_checked_with_the_slash_lowest() {
+        let mut play = Play::new();
+        play.say(Daemon, stat("a", DIRECTORY, 0));
+        assert_eq!(play.say(Daemon, stat("a/z", 0, 0)), Step::Moved);
+        assert_eq!(play.say(Daemon, stat("a-b", 0, 0)), Step::Moved);
+        assert!(matches!(
+            play.say(Daemon, stat("a/c", 0, 0)),
+            Step::Violation(Violation::OutOfOrder { .. })
+        ));
+        assert!(matches!(
+            play.say(Daemon, stat("../x", 0, 0)),
+            Step::Violation(Violation::BadPath(_))
+        ));
+    }
+
+    #[test]
+    fn broken_rules() {
+        let mut play = Play::new();
+        play.say(Daemon, stat("d", DIRECTORY, 0));
+        assert!(matches!(
+            play.say(Client, packet(Req, 0, 0)),
+            Step::Violation(Violation::BadRequest { .. })
+        ));
+        assert!(matches!(
+            play.say(Client, packet(Req, 9, 0)),
+            Step::Violation(Violation::BadRequest { .. })
+        ));
+        assert!(matches!(
+            play.say(Daemon, packet(Data, 0, 1)),
+            Step::Violation(Violation::UnexpectedData(0))
+        ));
+        assert!(matches!(
+            play.say(Daemon, packet(Req, 0, 0)),
+            Step::Violation(Violation::WrongSide { .. })
+        ));
+        assert_eq!(
+            play.say(Client, packet(Fin, 0, 0)),
+            Step::Violation(Violation::EarlyFin)
+        );
+    }
+}

@@ -1,0 +1,527 @@
+//! One call: a gRPC stream, from its headers to its end.
+
+use bytes::Bytes;
+
+use super::http2::Calls;
+use super::message::{self, Meaning};
+use super::node::Node;
+use super::transfer::TransferStream;
+use super::{masked, session};
+use crate::core::Core;
+use crate::doctor;
+use crate::event::{Closed, Side};
+use crate::inflate;
+use crate::protocol::grpc_status::GrpcStatus;
+use crate::protocol::mask::mask_text;
+use crate::trace::{
+    Call, CallState, Content, Flow, Id, Message, PerSide, Reset, Session, Status, Update,
+};
+use crate::wire::grpc::{Deframer, Piece};
+use crate::wire::http2::Headers;
+use crate::wire::protobuf::{self, Walker};
+
+/// The decoder of one call.
+#[derive(Debug)]
+pub(super) struct CallStream {
+    call: Id<Call>,
+    caller: Side,
+    carries: Carries,
+    halves: PerSide<Half>,
+}
+
+/// What the messages of a call are for.
+#[derive(Debug)]
+enum Carries {
+    /// Messages that stand for themselves.
+    Messages(Meaning),
+    /// Files or an archive.
+    Transfer(Box<TransferStream>),
+    /// An HTTP/2 connection, in slices (`Control.Session`).
+    Tunnel {
+        node: Option<Box<Node>>,
+        session: Id<Session>,
+        slices: PerSide<Slices>,
+    },
+    /// A socket or another stream of bytes, in slices: only counted.
+    Socket(PerSide<Slices>),
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Half {
+    deframer: Deframer,
+    /// The encoding that the headers name.
+    gzip: bool,
+    /// Whether the message that is being read is compressed.
+    compressed: bool,
+    /// Bytes of that message, as it stands on the wire.
+    length: u32,
+    /// What is kept of it.
+    kept: Vec<u8>,
+    /// Whether there was more.
+    cut: bool,
+    /// The bytes are not known to be whole messages any more.
+    lost: bool,
+}
+
+impl CallStream {
+    pub(super) fn open(
+        core: &mut Core,
+        calls: &Calls,
+        stream_id: u32,
+        headers: Headers,
+        end_stream: bool,
+    ) -> Self {
+        let path = headers.get(":path").unwrap_or_default();
+        let (service, method) = path
+            .trim_start_matches('/')
+            .rsplit_once('/')
+            .unwrap_or(("", path));
+        let (service, method) = (service.to_owned(), method.to_owned());
+        let now = core.now;
+        let caller = calls.caller;
+        let metadata = masked::headers(core, headers.pairs());
+        if let Some(agent) = headers.get("user-agent") {
+            core.trace.versions.note(caller, agent.to_owned());
+        }
+        let window = |side: Side| {
+            let peer = side.peer();
+            let announced = core
+                .trace
+                .connections
+                .get(calls.connection)
+                .and_then(|connection| connection.http2.as_ref()?.setting(peer, 4));
+            announced.map_or(crate::wire::http2::WINDOW_DEFAULT, i64::from)
+        };
+        let window = PerSide([window(Side::Client), window(Side::Daemon)]);
+        let id = core.trace.calls.add(|id| Call {
+            id,
+            connection: calls.connection,
+            session: calls.session,
+            stream_id,
+            service,
+            method,
+            caller,
+            metadata,
+            response_metadata: Vec::new(),
+            trailers: Vec::new(),
+            start: now,
+            answered: None,
+            end: None,
+            state: CallState::Open,
+            status: None,
+            reset: None,
+            request: Flow {
+                ended: end_stream.then_some(now),
+                ..Flow::default()
+            },
+            response: Flow::default(),
+            window,
+            transfer: None,
+            build: None,
+            vertex: None,
+        });
+        core.update(Update::CallStarted(id));
+        let carries = Carries::of(core, id, path, &headers);
+        let mut halves = PerSide::<Half>::default();
+        halves.get_mut(caller).gzip = headers.get("grpc-encoding") == Some("gzip");
+        let stream = CallStream {
+            call: id,
+            caller,
+            carries,
+            halves,
+        };
+        message::call_opened(core, id);
+        stream
+    }
+
+    /// A header block after the first: the response's headers or its trailers. Gives whether the
+    /// stream is over.
+    pub(super) fn headers(
+        &mut self,
+        core: &mut Core,
+        from: Side,
+        headers: Headers,
+        end_stream: bool,
+    ) -> bool {
+        let now = core.now;
+        if from != self.caller {
+            let pairs = masked::headers(core, headers.pairs());
+            self.halves.get_mut(from).gzip |= headers.get("grpc-encoding") == Some("gzip");
+            if let Some(call) = core.trace.calls.get_mut(self.call) {
+                if call.answered.is_none() {
+                    call.answered = Some(now);
+                    call.response_metadata = pairs;
+                    if let Carries::Tunnel { session, .. } = &self.carries {
+                        session::accepted(core, *session);
+                    }
+                } else {
+                    call.trailers = pairs
+                        .into_iter()
+                        .filter(|(name, _)| !name.starts_with("grpc-"))
+                        .collect();
+                }
+            }
+            if end_stream || headers.get("grpc-status").is_some() {
+                let status = status(core, &headers);
+                if let Some(call) = core.trace.calls.get_mut(self.call) {
+                    call.status = status;
+                }
+            }
+        }
+        end_stream && self.end_stream(core, from)
+    }
+
+    /// Bytes of one side.
+    pub(super) fn data(&mut self, core: &mut Core, from: Side, bytes: &[u8]) {
+        let CallStream {
+            call,
+            carries,
+            halves,
+            ..
+        } = self;
+        let call = *call;
+        let half = halves.get_mut(from);
+        if half.lost {
+            return;
+        }
+        let now = core.now;
+        if let Some(row) = core.trace.calls.get_mut(call) {
+            let flow = row.sent_by_mut(from);
+            flow.first.get_or_insert(now);
+            flow.last = Some(now);
+        }
+        let Half {
+            deframer,
+            gzip,
+            compressed,
+            length,
+            kept,
+            cut,
+            ..
+        } = half;
+        deframer.feed(bytes, |piece| match piece {
+            Piece::Start {
+                compressed: flag,
+                length: bytes,
+            } => {
+                *compressed = flag;
+                *length = bytes;
+                *cut = false;
+                kept.clear();
+                doctor::message_began(core, call, from, bytes);
+            }
+            Piece::Body(body) if *compressed => {
+                *cut |= !keep(kept, body, core.limits().message);
+            }
+            Piece::Body(body) => carries.body(core, call, from, body, kept, cut),
+            Piece::End => {
+                if std::mem::take(compressed) {
+                    let inflated = match *gzip && !*cut {
+                        true => inflate::gzip(kept, core.limits().message),
+                        false => None,
+                    };
+                    kept.clear();
+                    match inflated {
+                        Some(inflated) => carries.body(core, call, from, &inflated, kept, cut),
+                        None => *cut = true,
+                    }
+                }
+                let number = count(core, call, from, *length);
+                let content = carries.end(core, call, from, kept, *cut);
+                if core.options.messages {
+                    core.update(Update::Message(Box::new(Message {
+                        call,
+                        from,
+                        number,
+                        length: u64::from(*length),
+                        at: now,
+                        content,
+                    })));
+                }
+            }
+        });
+    }
+
+    /// `from` will send no more on the stream. Gives whether the stream is over.
+    pub(super) fn end_stream(&mut self, core: &mut Core, from: Side) -> bool {
+        let now = core.now;
+        let Some(call) = core.trace.calls.get_mut(self.call) else {
+            return true;
+        };
+        call.sent_by_mut(from).ended.get_or_insert(now);
+        let over = call.request.ended.is_some() && call.response.ended.is_some();
+        if let Carries::Tunnel {
+            node: Some(node), ..
+        } = &mut self.carries
+        {
+            node.half_close(core, from);
+        }
+        if let Carries::Transfer(transfer) = &mut self.carries {
+            transfer.half_closed(core, from);
+        }
+        if from != self.caller {
+            self.ended(core, CallState::Complete, Closed::Finished);
+        }
+        over
+    }
+
+    /// The stream was reset, or its connection ended.
+    pub(super) fn reset(&mut self, core: &mut Core, reset: Reset, how: Closed) {
+        let Some(call) = core.trace.calls.get_mut(self.call) else {
+            return;
+        };
+        // What comes after the trailers changes nothing: grpc-go resets streams which it had not
+        // half-closed when the trailers came.
+        if call.reset.is_none() && (call.end.is_none() || reset.code.is_some()) {
+            call.reset = Some(reset);
+        }
+        self.ended(core, CallState::Reset, how);
+    }
+
+    /// Nobody watches any more: everything stays as it is.
+    pub(super) fn abandon(&mut self, core: &mut Core) {
+        if let Carries::Tunnel {
+            node: Some(node), ..
+        } = &mut self.carries
+        {
+            node.close(core, Closed::Abandoned);
+        }
+    }
+
+    fn ended(&mut self, core: &mut Core, state: CallState, how: Closed) {
+        let now = core.now;
+        let Some(call) = core.trace.calls.get_mut(self.call) else {
+            return;
+        };
+        if call.state != CallState::Open {
+            return;
+        }
+        call.state = state;
+        call.end = Some(now);
+        let by = match state {
+            CallState::Reset => call.reset.as_ref().and_then(|reset| reset.by),
+            _ => Some(self.caller.peer()),
+        };
+        match &mut self.carries {
+            Carries::Tunnel { node, session, .. } => {
+                if let Some(mut node) = node.take() {
+                    node.close(core, how);
+                }
+                session::closed(core, *session, by);
+            }
+            Carries::Transfer(transfer) => transfer.call_ended(core, self.call),
+            Carries::Messages(_) | Carries::Socket(_) => {}
+        }
+        message::call_ended(core, self.call);
+        core.update(Update::CallEnded(self.call));
+        doctor::call_ended(core, self.call);
+    }
+
+    /// Whether the callee has ended it, so that nothing that matters can come any more.
+    pub(super) fn is_over(&self, core: &Core) -> bool {
+        core.trace
+            .calls
+            .get(self.call)
+            .is_none_or(|call| call.state != CallState::Open)
+    }
+
+    /// What `side` may still send.
+    pub(super) fn window(&self, core: &mut Core, side: Side, window: i64) {
+        if let Some(call) = core.trace.calls.get_mut(self.call) {
+            *call.window.get_mut(side) = window;
+        }
+    }
+
+    /// Bytes of `from` are missing.
+    pub(super) fn lose(&mut self, core: &mut Core, from: Side, why: &str) {
+        self.halves.get_mut(from).lost = true;
+        if let Carries::Tunnel {
+            node: Some(node), ..
+        } = &mut self.carries
+        {
+            node.lose(core, from, why);
+        }
+    }
+}
+
+impl Carries {
+    fn of(core: &mut Core, call: Id<Call>, path: &str, headers: &Headers) -> Self {
+        match path {
+            "/moby.buildkit.v1.Control/Session" => {
+                let outer = core.trace.calls.get(call).map(|call| call.connection);
+                let mut node = outer.and_then(|outer| Node::nested(core, outer, call));
+                let connection = node.as_ref().map(Node::id).or(outer);
+                let session = connection
+                    .map(|connection| session::control_session(core, connection, headers));
+                match session {
+                    Some(session) => {
+                        if let Some(http2) = node.as_mut().and_then(Node::http2) {
+                            http2.set_session(session);
+                        }
+                        let slices = PerSide::default();
+                        Carries::Tunnel {
+                            node: node.map(Box::new),
+                            session,
+                            slices,
+                        }
+                    }
+                    None => Carries::Socket(PerSide::default()),
+                }
+            }
+            "/moby.sshforward.v1.SSH/ForwardAgent" => Carries::Socket(PerSide::default()),
+            _ => match TransferStream::open(core, call, path) {
+                Some(transfer) => Carries::Transfer(Box::new(transfer)),
+                None => Carries::Messages(Meaning::of(path)),
+            },
+        }
+    }
+
+    /// Bytes of a message that is not compressed, or no longer.
+    fn body(
+        &mut self,
+        core: &mut Core,
+        call: Id<Call>,
+        from: Side,
+        body: &[u8],
+        kept: &mut Vec<u8>,
+        cut: &mut bool,
+    ) {
+        match self {
+            Carries::Messages(meaning) => {
+                let limit = if meaning.is_needed(core, call, from) {
+                    core.limits().message
+                } else if core.options.messages {
+                    core.limits().preview
+                } else {
+                    0
+                };
+                *cut |= !keep(kept, body, limit);
+            }
+            Carries::Transfer(transfer) => transfer.body(core, from, body),
+            Carries::Tunnel { node, slices, .. } => slices.get_mut(from).feed(body, |slice| {
+                if let Some(node) = node {
+                    node.chunk(core, from, slice);
+                }
+            }),
+            Carries::Socket(slices) => slices.get_mut(from).feed(body, |_| {}),
+        }
+    }
+
+    /// The message is complete.
+    fn end(
+        &mut self,
+        core: &mut Core,
+        call: Id<Call>,
+        from: Side,
+        kept: &mut Vec<u8>,
+        cut: bool,
+    ) -> Content {
+        match self {
+            Carries::Messages(meaning) => {
+                if !cut && meaning.is_needed(core, call, from) {
+                    meaning.message(core, call, from, kept);
+                }
+                let whole = kept.len();
+                let preview = kept.get(..core.limits().preview).unwrap_or(kept);
+                let body = match core.options.messages {
+                    true => Bytes::copy_from_slice(preview),
+                    false => Bytes::new(),
+                };
+                let cut = cut || body.len() < whole;
+                // A Solve may be 16 MiB; that much is not kept for every call.
+                if kept.capacity() > core.limits().preview {
+                    *kept = Vec::new();
+                }
+                Content::Protobuf { body, cut }
+            }
+            Carries::Transfer(transfer) => transfer.end_message(core, from),
+            Carries::Tunnel { slices, .. } | Carries::Socket(slices) => Content::Bytes {
+                payload: slices.get_mut(from).finish(),
+            },
+        }
+    }
+}
+
+/// Reads `BytesMessage`s: field 1, bytes.
+#[derive(Debug, Default)]
+pub(super) struct Slices {
+    walker: Walker,
+    payload: u64,
+}
+
+impl Slices {
+    /// Takes bytes of a message and passes on those of its payload.
+    pub(super) fn feed(&mut self, body: &[u8], mut each: impl FnMut(&[u8])) {
+        let payload = &mut self.payload;
+        // What is malformed in a message ends it; the next one begins anew.
+        let _ = self.walker.feed(body, &mut |piece| {
+            if let protobuf::Piece::LenBytes {
+                number: 1, bytes, ..
+            } = piece
+                && !bytes.is_empty()
+            {
+                *payload = payload.saturating_add(bytes.len() as u64);
+                each(bytes);
+            }
+        });
+    }
+
+    /// Ends the message; gives how many bytes it carried.
+    pub(super) fn finish(&mut self) -> u64 {
+        self.walker = Walker::new();
+        std::mem::take(&mut self.payload)
+    }
+}
+
+/// Keeps `body` as far as there is room; gives whether all of it was kept.
+fn keep(kept: &mut Vec<u8>, body: &[u8], limit: usize) -> bool {
+    let room = limit.saturating_sub(kept.len());
+    kept.extend_from_slice(body.get(..room).unwrap_or(body));
+    body.len() <= room
+}
+
+/// Counts a message; gives its number.
+fn count(core: &mut Core, call: Id<Call>, from: Side, length: u32) -> u64 {
+    let Some(call) = core.trace.calls.get_mut(call) else {
+        return 0;
+    };
+    let flow = call.sent_by_mut(from);
+    flow.messages = flow.messages.saturating_add(1);
+    flow.bytes = flow.bytes.saturating_add(u64::from(length));
+    flow.messages
+}
+
+/// The status in the trailers, or the one that an HTTP error stands for
+/// (gRPC `doc/http-grpc-status-mapping.md`).
+fn status(core: &Core, headers: &Headers) -> Option<Status> {
+    if let Some(status) = GrpcStatus::from_trailers(headers.pairs()) {
+        let text = |text: &str| match core.options.show_secrets {
+            true => text.to_owned(),
+            false => mask_text(text).into_owned(),
+        };
+        return Some(Status {
+            code: status.code,
+            message: text(&status.message),
+            details: status
+                .details
+                .iter()
+                .map(|detail| text(&detail.to_string()))
+                .collect(),
+        });
+    }
+    let http = headers.get(":status").filter(|status| *status != "200")?;
+    let code = match http {
+        "400" => 13,
+        "401" => 16,
+        "403" => 7,
+        "404" => 12,
+        "429" | "502" | "503" | "504" => 14,
+        _ => 2,
+    };
+    Some(Status {
+        code,
+        message: format!("HTTP status {http}"),
+        details: Vec::new(),
+    })
+}

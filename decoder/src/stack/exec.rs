@@ -1,0 +1,112 @@
+//! The stream of `docker exec`: towards the client cut into frames by docker's stdcopy, from
+//! the client raw. With buildx's docker-container driver HTTP/2 runs inside.
+
+use super::http2::Http2;
+use super::node::undecodable;
+use crate::core::Core;
+use crate::doctor;
+use crate::event::{Closed, Side};
+use crate::trace::{Connection, Id, PerSide, Text, TextSource, Update};
+use crate::wire::http2::PREFACE;
+use crate::wire::stdcopy::{Demux, Stream};
+
+/// Bytes of one side that are held back until it is known whether HTTP/2 runs inside.
+const HELD_LIMIT: usize = 64 << 10;
+
+#[derive(Debug)]
+pub(crate) struct Exec {
+    id: Id<Connection>,
+    /// Cuts what the daemon sends; `None` when the exec has a terminal, which is not multiplexed.
+    demux: Option<Demux>,
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    /// What each side sent so far: the client's may become the preface, and a gRPC server may
+    /// send its SETTINGS before that.
+    Unknown(PerSide<Vec<u8>>),
+    Http2(Box<Http2>),
+    Opaque,
+}
+
+impl Exec {
+    pub(crate) fn new(id: Id<Connection>, multiplexed: bool) -> Self {
+        Exec {
+            id,
+            demux: multiplexed.then(Demux::new),
+            inner: Inner::Unknown(PerSide::default()),
+        }
+    }
+
+    pub(crate) fn feed(&mut self, core: &mut Core, from: Side, bytes: &[u8]) {
+        let Exec { id, demux, inner } = self;
+        match (from, demux) {
+            (Side::Daemon, Some(demux)) => {
+                let fed = demux.feed(bytes, &mut |stream, bytes, _last| match stream {
+                    Stream::Stdin | Stream::Stdout => inner.feed(core, *id, Side::Daemon, bytes),
+                    Stream::Stderr | Stream::SystemError => {
+                        let text = String::from_utf8_lossy(bytes).into_owned();
+                        doctor::exec_stderr(core, *id, &text);
+                        let at = core.now;
+                        core.update(Update::Text(Box::new(Text {
+                            connection: *id,
+                            at,
+                            source: TextSource::ExecStderr,
+                            text,
+                        })));
+                    }
+                });
+                if let Err(violation) = fed {
+                    undecodable(core, *id, Side::Daemon, violation.to_string());
+                }
+            }
+            _ => inner.feed(core, *id, from, bytes),
+        }
+    }
+
+    pub(crate) fn gap(&mut self, core: &mut Core, from: Side, why: &str) {
+        if let Inner::Http2(http2) = &mut self.inner {
+            http2.gap(core, from, why);
+        }
+    }
+
+    pub(crate) fn half_close(&mut self, core: &mut Core, from: Side) {
+        if let Inner::Http2(http2) = &mut self.inner {
+            http2.half_close(core, from);
+        }
+    }
+
+    pub(crate) fn close(&mut self, core: &mut Core, how: Closed) {
+        if let Inner::Http2(http2) = &mut self.inner {
+            http2.close(core, how);
+        }
+    }
+}
+
+impl Inner {
+    fn feed(&mut self, core: &mut Core, id: Id<Connection>, from: Side, bytes: &[u8]) {
+        match self {
+            Inner::Http2(http2) => http2.feed(core, from, bytes),
+            Inner::Opaque => {}
+            Inner::Unknown(seen) => {
+                seen.get_mut(from).extend_from_slice(bytes);
+                let client = seen.get(Side::Client);
+                let shorter = client.len().min(PREFACE.len());
+                let is_preface = client.get(..shorter) == PREFACE.get(..shorter);
+                if !is_preface || seen.get(from).len() > HELD_LIMIT {
+                    *self = Inner::Opaque;
+                } else if shorter == PREFACE.len() {
+                    let seen = std::mem::take(seen);
+                    let mut http2 = Box::new(Http2::new(core, id, Side::Client, None));
+                    for side in Side::BOTH {
+                        if !seen.get(side).is_empty() {
+                            http2.feed(core, side, seen.get(side));
+                        }
+                    }
+                    *self = Inner::Http2(http2);
+                }
+            }
+        }
+    }
+}

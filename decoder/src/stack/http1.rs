@@ -1,0 +1,446 @@
+//! HTTP/1.1 as the Engine API uses it: exchanges, the doors to sessions and control
+//! connections, `POST /build` and its progress.
+
+use std::collections::VecDeque;
+
+use buildtap_proto::moby::buildkit::v1 as control;
+use prost::Message as _;
+
+use super::node::undecodable;
+use super::{build, masked, session};
+use crate::core::Core;
+use crate::doctor;
+use crate::event::{Closed, Side};
+use crate::protocol::engine::{Exec, Route, Target, Versions, error_message};
+use crate::protocol::progress::{self, Progress};
+use crate::protocol::session::SessionOffer;
+use crate::trace::{
+    Build, BuildState, Connection, Exchange, Id, Session, SessionPath, Text, TextSource, Update,
+};
+use crate::wire::http1::{self, After, BodyEnd, RequestHead, ResponseHead, Violation};
+
+/// What the connection became.
+#[derive(Debug)]
+pub(super) enum Upgrade {
+    /// A session: the daemon is the HTTP/2 client.
+    Session {
+        session: Id<Session>,
+        by: Id<Exchange>,
+    },
+    /// A control connection: the client is the HTTP/2 client.
+    Grpc { by: Id<Exchange> },
+    /// The stream of an exec, multiplexed unless it has a terminal.
+    Exec { multiplexed: bool, by: Id<Exchange> },
+    /// Something else.
+    Other { by: Id<Exchange> },
+}
+
+#[derive(Debug)]
+pub(super) struct Http1 {
+    wire: http1::Connection,
+    exchanges: Exchanges,
+}
+
+/// The exchanges of one connection that are under way.
+#[derive(Debug)]
+struct Exchanges {
+    connection: Id<Connection>,
+    open: VecDeque<Open>,
+    upgrade: Option<Upgrade>,
+}
+
+#[derive(Debug)]
+struct Open {
+    n: u64,
+    id: Id<Exchange>,
+    route: Route,
+    session: Option<Id<Session>>,
+    build: Option<Id<Build>>,
+    progress: Option<progress::Splitter>,
+    /// What is kept of the bodies, where they are needed.
+    request_body: Vec<u8>,
+    response_body: Vec<u8>,
+}
+
+impl Http1 {
+    pub(super) fn new(connection: Id<Connection>) -> Self {
+        Http1 {
+            wire: http1::Connection::new(),
+            exchanges: Exchanges {
+                connection,
+                open: VecDeque::new(),
+                upgrade: None,
+            },
+        }
+    }
+
+    /// Takes bytes; gives how many of them were HTTP/1.1.
+    pub(super) fn feed(&mut self, core: &mut Core, from: Side, bytes: &[u8]) -> usize {
+        let Http1 { wire, exchanges } = self;
+        wire.feed(from, bytes, &mut Heard { core, exchanges })
+    }
+
+    /// What the connection became, once.
+    pub(super) fn upgraded(&mut self) -> Option<Upgrade> {
+        self.exchanges.upgrade.take()
+    }
+
+    /// What the client sent after the request to upgrade, before its answer.
+    pub(super) fn take_held(&mut self) -> Vec<u8> {
+        self.wire.take_held()
+    }
+
+    pub(super) fn end(&mut self, core: &mut Core, from: Side) {
+        let Http1 { wire, exchanges } = self;
+        wire.end(from, &mut Heard { core, exchanges });
+    }
+
+    pub(super) fn close(&mut self, core: &mut Core, how: Closed) {
+        if how == Closed::Abandoned {
+            return;
+        }
+        for side in Side::BOTH {
+            self.end(core, side);
+        }
+        for open in std::mem::take(&mut self.exchanges.open) {
+            if let Some(session) = open.session {
+                session::refused(
+                    core,
+                    session,
+                    "the connection ended without an answer".into(),
+                );
+            }
+            end_build(core, &open, true);
+        }
+    }
+}
+
+struct Heard<'a> {
+    core: &'a mut Core,
+    exchanges: &'a mut Exchanges,
+}
+
+impl Heard<'_> {
+    fn open(&mut self, n: u64) -> Option<&mut Open> {
+        self.exchanges.open.iter_mut().find(|open| open.n == n)
+    }
+
+    fn row(&mut self, n: u64) -> Option<&mut Exchange> {
+        let id = self.open(n)?.id;
+        self.core.trace.exchanges.get_mut(id)
+    }
+
+    fn upgrade(&mut self, n: u64) {
+        let Some(open) = self.open(n) else { return };
+        let by = open.id;
+        let session = open.session;
+        let upgrade = match (&open.route, session) {
+            (Route::Session, Some(session)) => {
+                session::accepted(self.core, session);
+                Upgrade::Session { session, by }
+            }
+            (Route::Grpc, _) => Upgrade::Grpc { by },
+            (Route::ExecStart { .. }, _) => {
+                let tty = Exec::from_body(&open.request_body).is_some_and(|exec| exec.tty);
+                Upgrade::Exec {
+                    multiplexed: !tty,
+                    by,
+                }
+            }
+            _ => Upgrade::Other { by },
+        };
+        self.exchanges.upgrade = Some(upgrade);
+        self.end_exchange(n, false);
+    }
+
+    fn end_exchange(&mut self, n: u64, cut_short: bool) {
+        let now = self.core.now;
+        let Some(at) = self.exchanges.open.iter().position(|open| open.n == n) else {
+            return;
+        };
+        let Some(open) = self.exchanges.open.remove(at) else {
+            return;
+        };
+        if let Some(row) = self.core.trace.exchanges.get_mut(open.id) {
+            row.end = Some(now);
+            row.cut_short = cut_short;
+            let failed = row
+                .status
+                .as_ref()
+                .is_some_and(|(status, _)| *status >= 400);
+            if failed {
+                row.error = error_message(&open.response_body);
+            }
+            if let Route::Version = open.route
+                && let Some(versions) = Versions::from_body(&open.response_body)
+            {
+                note_versions(self.core, &versions);
+            }
+        }
+        let answer = self.core.trace.exchanges.get(open.id).map(|row| {
+            let status = row.status.as_ref().map_or(0, |(status, _)| *status);
+            (status, row.error.clone().unwrap_or_default())
+        });
+        if let (Some(session), Some((status, error))) = (open.session, &answer)
+            && *status != 101
+        {
+            let why = if error.is_empty() {
+                format!("HTTP {status}")
+            } else {
+                format!("HTTP {status}: {error}")
+            };
+            session::refused(self.core, session, why);
+        }
+        end_build(self.core, &open, cut_short);
+        if let (Route::BuildCancel { id }, Some((200..300, _))) = (&open.route, &answer) {
+            build::cancel(self.core, id);
+        }
+        self.core.update(Update::ExchangeEnded(open.id));
+        doctor::exchange_ended(self.core, open.id);
+    }
+}
+
+fn note_versions(core: &mut Core, versions: &Versions) {
+    let engine = versions
+        .engine
+        .as_ref()
+        .map(|version| format!("dockerd {version}"));
+    let api = versions
+        .api
+        .as_ref()
+        .map(|version| format!("API {version}"));
+    let builder = versions
+        .builder
+        .as_ref()
+        .filter(|builder| *builder == "2")
+        .map(|_| "BuildKit preferred".to_owned());
+    for fact in [engine, api, builder].into_iter().flatten() {
+        core.trace.versions.note(Side::Daemon, fact);
+    }
+}
+
+/// The answer to `POST /build` is over, and the build with it.
+fn end_build(core: &mut Core, open: &Open, cut_short: bool) {
+    let Some(id) = open.build else { return };
+    let error = core
+        .trace
+        .exchanges
+        .get(open.id)
+        .and_then(|row| row.error.clone());
+    let (state, error) = match error {
+        Some(error) => (BuildState::Failed, Some(error)),
+        None if cut_short => (
+            BuildState::Cancelled,
+            Some("the connection ended before the answer did".into()),
+        ),
+        None => (BuildState::Complete, None),
+    };
+    build::ended(core, id, state, error);
+}
+
+impl http1::Handler for Heard<'_> {
+    fn request(&mut self, n: u64, head: &RequestHead<'_>) {
+        let now = self.core.now;
+        let headers = || {
+            head.headers
+                .iter()
+                .map(|(name, value)| (name, String::from_utf8_lossy(value)))
+        };
+        let pairs: Vec<_> = headers()
+            .map(|(name, value)| (name.to_owned(), value.into_owned()))
+            .collect();
+        let text = |name: &str| {
+            head.headers
+                .get(name)
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        if let Some(agent) = text("user-agent") {
+            self.core.trace.versions.note(Side::Client, agent);
+        }
+        let route = Target::parse(head.method, head.target).route;
+        let borrowed = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let target = masked::target(self.core, head.target);
+        let request_headers = masked::headers(self.core, borrowed.clone());
+        let id = self.core.trace.exchanges.add(|id| Exchange {
+            id,
+            connection: self.exchanges.connection,
+            method: head.method.to_owned(),
+            target,
+            status: None,
+            request_headers,
+            response_headers: Vec::new(),
+            start: now,
+            request_end: None,
+            answered: None,
+            end: None,
+            cut_short: false,
+            request_bytes: 0,
+            response_bytes: 0,
+            upgrade: text("upgrade"),
+            error: None,
+            build: None,
+        });
+        self.core.update(Update::ExchangeStarted(id));
+        let mut open = Open {
+            n,
+            id,
+            route,
+            session: None,
+            build: None,
+            progress: None,
+            request_body: Vec::new(),
+            response_body: Vec::new(),
+        };
+        match &open.route {
+            Route::Session => {
+                let offer = SessionOffer::from_headers(borrowed).unwrap_or_default();
+                let connection = self.exchanges.connection;
+                open.session = Some(session::opened(
+                    self.core,
+                    connection,
+                    SessionPath::EngineSession,
+                    offer,
+                ));
+            }
+            // The upload of a context is only a part of the build that waits for it.
+            Route::Build(query) if query.uploads_for().is_none() => {
+                let build = build::query(self.core, id, query);
+                open.build = Some(build);
+                open.progress = Some(progress::Splitter::new());
+                if let Some(row) = self.core.trace.exchanges.get_mut(id) {
+                    row.build = Some(build);
+                }
+            }
+            _ => {}
+        }
+        self.exchanges.open.push_back(open);
+    }
+
+    fn request_body(&mut self, n: u64, bytes: &[u8]) {
+        let limit = self.core.limits().body;
+        if let Some(open) = self.open(n)
+            && matches!(open.route, Route::ExecStart { .. })
+        {
+            let room = limit.saturating_sub(open.request_body.len());
+            open.request_body
+                .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        }
+        if let Some(row) = self.row(n) {
+            row.request_bytes = row.request_bytes.saturating_add(bytes.len() as u64);
+        }
+    }
+
+    fn request_end(&mut self, n: u64) {
+        let now = self.core.now;
+        if let Some(row) = self.row(n) {
+            row.request_end = Some(now);
+        }
+    }
+
+    fn response(&mut self, n: u64, head: &ResponseHead<'_>) -> After {
+        if head.informational() {
+            return After::Http;
+        }
+        let now = self.core.now;
+        let text = |name: &str| {
+            head.headers
+                .get(name)
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        let pairs: Vec<_> = head
+            .headers
+            .iter()
+            .map(|(name, value)| (name, String::from_utf8_lossy(value)))
+            .collect();
+        note_versions(self.core, &Versions::from_ping(head.headers.iter()));
+        let response_headers = masked::headers(
+            self.core,
+            pairs.iter().map(|(name, value)| (*name, value.as_ref())),
+        );
+        if let Some(row) = self.row(n) {
+            row.status = Some((head.status, head.reason.to_owned()));
+            row.answered = Some(now);
+            row.response_headers = response_headers;
+        }
+        let route_hijacks = self
+            .open(n)
+            .is_some_and(|open| matches!(open.route, Route::ExecStart { .. }));
+        // Without an Upgrade header dockerd hijacks exec streams behind a plain 200.
+        let raw_stream =
+            text("content-type").is_some_and(|kind| kind.starts_with("application/vnd.docker."));
+        let hijacked = head.status == 101 || (head.status == 200 && route_hijacks && raw_stream);
+        if hijacked {
+            self.upgrade(n);
+            return After::Hijacked;
+        }
+        After::Http
+    }
+
+    fn response_body(&mut self, n: u64, bytes: &[u8]) {
+        let limit = self.core.limits().body;
+        if let Some(row) = self.row(n) {
+            row.response_bytes = row.response_bytes.saturating_add(bytes.len() as u64);
+        }
+        let Some(open) = self.open(n) else { return };
+        let id = open.id;
+        if let (Some(splitter), Some(build)) = (&mut open.progress, open.build) {
+            let mut lines = Vec::new();
+            splitter.feed(bytes, &mut |line| lines.push(line));
+            for line in lines {
+                progress_line(self.core, id, build, line);
+            }
+        }
+        if let Some(open) = self.open(n) {
+            let room = limit.saturating_sub(open.response_body.len());
+            open.response_body
+                .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        }
+    }
+
+    fn response_end(&mut self, n: u64, how: BodyEnd) {
+        self.end_exchange(n, how == BodyEnd::CutShort);
+    }
+
+    fn violation(&mut self, from: Side, what: Violation) {
+        undecodable(self.core, self.exchanges.connection, from, what.to_string());
+    }
+}
+
+fn progress_line(core: &mut Core, exchange: Id<Exchange>, build: Id<Build>, line: Progress) {
+    match line {
+        Progress::Trace(status) => {
+            if let Ok(status) = control::StatusResponse::decode(status) {
+                build::status(core, build, status);
+            }
+        }
+        Progress::Error { message, .. } => {
+            if let Some(row) = core.trace.exchanges.get_mut(exchange) {
+                row.error = Some(message);
+            }
+        }
+        Progress::ImageId(id) => {
+            if let Some(build) = core.trace.builds.get_mut(build) {
+                build
+                    .exporter_response
+                    .push(("containerimage.digest".into(), id));
+            }
+        }
+        Progress::Stream(text) => {
+            let at = core.now;
+            let Some(connection) = core.trace.exchanges.get(exchange).map(|row| row.connection)
+            else {
+                return;
+            };
+            let text = Text {
+                connection,
+                at,
+                source: TextSource::BuildStream,
+                text,
+            };
+            core.update(Update::Text(Box::new(text)));
+        }
+        Progress::Other(_) | Progress::Text(_) => {}
+    }
+}

@@ -1,0 +1,431 @@
+//! HTTP/2 as it carries calls: streams become calls (gRPC) or exchanges (anything else).
+
+use std::collections::HashMap;
+
+use super::call::CallStream;
+use super::node::undecodable;
+use super::{masked, session};
+use crate::core::Core;
+use crate::doctor;
+use crate::event::{Closed, Side};
+use crate::trace::{
+    self, CallState, Connection, Exchange, GoAway, Id, PerSide, Reset, Session, Update,
+};
+use crate::wire::http2::{self, FrameHeader, Headers, Violation, WINDOW_DEFAULT};
+
+/// An HTTP/2 connection at any level.
+#[derive(Debug)]
+pub(crate) struct Http2 {
+    wire: http2::Connection,
+    calls: Calls,
+}
+
+/// The streams of one connection.
+#[derive(Debug)]
+pub(super) struct Calls {
+    pub(super) connection: Id<Connection>,
+    /// The HTTP/2 client: who makes the calls.
+    pub(super) caller: Side,
+    /// The session whose calls these are.
+    pub(super) session: Option<Id<Session>>,
+    streams: HashMap<u32, Stream>,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Call(Box<CallStream>),
+    Exchange(Id<Exchange>),
+}
+
+impl Http2 {
+    pub(crate) fn new(
+        core: &mut Core,
+        connection: Id<Connection>,
+        caller: Side,
+        session: Option<Id<Session>>,
+    ) -> Self {
+        if let Some(row) = core.trace.connections.get_mut(connection) {
+            row.http2 = Some(trace::Http2 {
+                caller,
+                settings: PerSide::default(),
+                window: PerSide([WINDOW_DEFAULT; 2]),
+                goaway: PerSide::default(),
+                frames: PerSide::default(),
+            });
+        }
+        let wire = http2::Connection::new(caller, core.limits());
+        Http2 {
+            wire,
+            calls: Calls {
+                connection,
+                caller,
+                session,
+                streams: HashMap::new(),
+            },
+        }
+    }
+
+    /// Whose calls these are, once that is known.
+    pub(crate) fn set_session(&mut self, session: Id<Session>) {
+        self.calls.session = Some(session);
+    }
+
+    pub(crate) fn feed(&mut self, core: &mut Core, from: Side, bytes: &[u8]) {
+        let Http2 { wire, calls } = self;
+        wire.feed(from, bytes, &mut Heard { core, calls });
+    }
+
+    pub(crate) fn gap(&mut self, core: &mut Core, from: Side, why: &str) {
+        self.wire.lose(from);
+        for stream in self.calls.streams.values_mut() {
+            if let Stream::Call(call) = stream {
+                call.lose(core, from, why);
+            }
+        }
+    }
+
+    pub(crate) fn half_close(&mut self, core: &mut Core, from: Side) {
+        if let Some(session) = self.calls.session {
+            session::closed(core, session, Some(from));
+        }
+    }
+
+    /// The connection is gone, and every open call with it.
+    pub(crate) fn close(&mut self, core: &mut Core, how: Closed) {
+        let now = core.now;
+        let by = match how {
+            Closed::Reset { by } => by,
+            _ => core
+                .trace
+                .connections
+                .get(self.calls.connection)
+                .and_then(|connection| {
+                    let [client, daemon] = connection.half_closed.0;
+                    match (client, daemon) {
+                        (Some(client), Some(daemon)) => Some(if client <= daemon {
+                            Side::Client
+                        } else {
+                            Side::Daemon
+                        }),
+                        (Some(_), None) => Some(Side::Client),
+                        (None, Some(_)) => Some(Side::Daemon),
+                        (None, None) => None,
+                    }
+                }),
+        };
+        let abandoned = how == Closed::Abandoned;
+        let mut streams: Vec<_> = self.calls.streams.drain().collect();
+        streams.sort_unstable_by_key(|(stream_id, _)| *stream_id);
+        for (_, stream) in streams {
+            match stream {
+                Stream::Call(mut call) if abandoned => call.abandon(core),
+                Stream::Call(mut call) => call.reset(
+                    core,
+                    Reset {
+                        at: now,
+                        by,
+                        code: None,
+                    },
+                    how,
+                ),
+                Stream::Exchange(id) => {
+                    if let Some(exchange) = core.trace.exchanges.get_mut(id) {
+                        exchange.cut_short = exchange.end.is_none() && !abandoned;
+                    }
+                    core.update(Update::ExchangeEnded(id));
+                }
+            }
+        }
+        if let Some(session) = self.calls.session
+            && !abandoned
+        {
+            session::closed(core, session, by);
+        }
+    }
+}
+
+/// Writes down what the wire layer hears.
+struct Heard<'a> {
+    core: &'a mut Core,
+    calls: &'a mut Calls,
+}
+
+impl Heard<'_> {
+    fn state(&mut self) -> Option<&mut trace::Http2> {
+        self.core
+            .trace
+            .connections
+            .get_mut(self.calls.connection)?
+            .http2
+            .as_mut()
+    }
+
+    fn is_over(&self, stream: &Stream) -> bool {
+        match stream {
+            Stream::Call(call) => call.is_over(self.core),
+            Stream::Exchange(id) => self
+                .core
+                .trace
+                .exchanges
+                .get(*id)
+                .is_none_or(|exchange| exchange.end.is_some()),
+        }
+    }
+
+    fn open_stream(&mut self, stream_id: u32, headers: Headers, end_stream: bool) {
+        if self.calls.streams.len() >= self.core.limits().streams {
+            let over: Vec<u32> = self
+                .calls
+                .streams
+                .iter()
+                .filter(|(_, stream)| self.is_over(stream))
+                .map(|(stream_id, _)| *stream_id)
+                .collect();
+            for stream_id in over {
+                self.calls.streams.remove(&stream_id);
+            }
+            if self.calls.streams.len() >= self.core.limits().streams {
+                return;
+            }
+        }
+        let grpc = headers
+            .get("content-type")
+            .is_some_and(|kind| kind.starts_with("application/grpc"));
+        let stream = if grpc {
+            Stream::Call(Box::new(CallStream::open(
+                self.core, self.calls, stream_id, headers, end_stream,
+            )))
+        } else {
+            Stream::Exchange(self.open_exchange(&headers, end_stream))
+        };
+        self.calls.streams.insert(stream_id, stream);
+    }
+
+    fn open_exchange(&mut self, headers: &Headers, end_stream: bool) -> Id<Exchange> {
+        let now = self.core.now;
+        let target = masked::target(self.core, headers.get(":path").unwrap_or_default());
+        let request_headers = masked::headers(self.core, headers.pairs());
+        let id = self.core.trace.exchanges.add(|id| Exchange {
+            id,
+            connection: self.calls.connection,
+            method: headers.get(":method").unwrap_or_default().to_owned(),
+            target,
+            status: None,
+            request_headers,
+            response_headers: Vec::new(),
+            start: now,
+            request_end: end_stream.then_some(now),
+            answered: None,
+            end: None,
+            cut_short: false,
+            request_bytes: 0,
+            response_bytes: 0,
+            upgrade: None,
+            error: None,
+            build: None,
+        });
+        self.core.update(Update::ExchangeStarted(id));
+        id
+    }
+
+    fn end_exchange(&mut self, id: Id<Exchange>, from: Side) {
+        let now = self.core.now;
+        let caller = self.calls.caller;
+        if let Some(exchange) = self.core.trace.exchanges.get_mut(id) {
+            if from == caller {
+                exchange.request_end.get_or_insert(now);
+            } else if exchange.end.is_none() {
+                exchange.end = Some(now);
+                self.core.update(Update::ExchangeEnded(id));
+            }
+        }
+    }
+
+    fn end_stream(&mut self, from: Side, stream_id: u32) {
+        match self.calls.streams.get_mut(&stream_id) {
+            Some(Stream::Call(call)) => {
+                let over = call.end_stream(self.core, from);
+                if over {
+                    self.calls.streams.remove(&stream_id);
+                }
+            }
+            Some(Stream::Exchange(id)) => {
+                let id = *id;
+                self.end_exchange(id, from);
+                if from != self.calls.caller {
+                    self.calls.streams.remove(&stream_id);
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+impl http2::Handler for Heard<'_> {
+    fn frame(&mut self, from: Side, _header: &FrameHeader) {
+        if let Some(http2) = self.state() {
+            let frames = http2.frames.get_mut(from);
+            *frames = frames.saturating_add(1);
+        }
+    }
+
+    fn headers(&mut self, from: Side, stream_id: u32, headers: Headers, end_stream: bool) {
+        match self.calls.streams.get_mut(&stream_id) {
+            Some(Stream::Call(call)) => {
+                let over = call.headers(self.core, from, headers, end_stream);
+                if over {
+                    self.calls.streams.remove(&stream_id);
+                }
+                return;
+            }
+            Some(Stream::Exchange(id)) => {
+                let now = self.core.now;
+                let response_headers = masked::headers(self.core, headers.pairs());
+                if let Some(exchange) = self.core.trace.exchanges.get_mut(*id)
+                    && from != self.calls.caller
+                    && exchange.status.is_none()
+                {
+                    let status = headers
+                        .get(":status")
+                        .and_then(|status| status.parse().ok())
+                        .unwrap_or(0);
+                    exchange.status = Some((status, String::new()));
+                    exchange.answered = Some(now);
+                    exchange.response_headers = response_headers;
+                }
+            }
+            // Only the HTTP/2 client opens streams here; trailers of a stream that is over may still come.
+            None if from == self.calls.caller && headers.get(":path").is_some() => {
+                self.open_stream(stream_id, headers, end_stream);
+            }
+            None => return,
+        }
+        if end_stream {
+            self.end_stream(from, stream_id);
+        }
+    }
+
+    fn data(&mut self, from: Side, stream_id: u32, bytes: &[u8]) {
+        match self.calls.streams.get_mut(&stream_id) {
+            Some(Stream::Call(call)) => call.data(self.core, from, bytes),
+            Some(Stream::Exchange(id)) => {
+                if let Some(exchange) = self.core.trace.exchanges.get_mut(*id) {
+                    let count = if from == self.calls.caller {
+                        &mut exchange.request_bytes
+                    } else {
+                        &mut exchange.response_bytes
+                    };
+                    *count = count.saturating_add(bytes.len() as u64);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn data_end(&mut self, from: Side, stream_id: u32, end_stream: bool, window: i64) {
+        if let Some(Stream::Call(call)) = self.calls.streams.get(&stream_id) {
+            call.window(self.core, from, window);
+        }
+        if end_stream {
+            self.end_stream(from, stream_id);
+        }
+    }
+
+    fn rst_stream(&mut self, from: Side, stream_id: u32, code: u32) {
+        let reset = Reset {
+            at: self.core.now,
+            by: Some(from),
+            code: Some(code),
+        };
+        match self.calls.streams.remove(&stream_id) {
+            Some(Stream::Call(mut call)) => call.reset(self.core, reset, Closed::Finished),
+            Some(Stream::Exchange(id)) => {
+                let now = self.core.now;
+                if let Some(exchange) = self.core.trace.exchanges.get_mut(id) {
+                    exchange.cut_short = exchange.end.is_none();
+                    exchange.end.get_or_insert(now);
+                }
+                self.core.update(Update::ExchangeEnded(id));
+            }
+            None => late_reset(self.core, self.calls.connection, stream_id, reset),
+        }
+    }
+
+    fn settings(&mut self, from: Side, parameters: &[(u16, u32)]) {
+        if let Some(http2) = self.state() {
+            let settings = http2.settings.get_mut(from).get_or_insert_default();
+            for (number, value) in parameters {
+                if let Some(setting) = settings.get_mut(usize::from(*number)) {
+                    *setting = Some(*value);
+                }
+            }
+        }
+    }
+
+    fn goaway(&mut self, from: Side, last_stream_id: u32, code: u32, debug: &[u8]) {
+        let at = self.core.now;
+        let debug = String::from_utf8_lossy(debug).into_owned();
+        if let Some(http2) = self.state() {
+            *http2.goaway.get_mut(from) = Some(GoAway {
+                at,
+                last_stream_id,
+                code,
+                debug,
+            });
+        }
+        doctor::goaway(self.core, self.calls.connection, from);
+    }
+
+    fn window(&mut self, to: Side, stream_id: u32, window: i64) {
+        if stream_id != 0 {
+            if let Some(Stream::Call(call)) = self.calls.streams.get(&stream_id) {
+                call.window(self.core, to, window);
+            }
+        } else if let Some(http2) = self.state() {
+            *http2.window.get_mut(to) = window;
+        }
+    }
+
+    fn violation(&mut self, from: Side, violation: Violation) {
+        let what = describe(&violation);
+        if violation.is_fatal() {
+            undecodable(self.core, self.calls.connection, from, what);
+        } else {
+            doctor::http2_violation(self.core, self.calls.connection, from, &what);
+        }
+    }
+}
+
+/// A RST_STREAM for a call that had ended: harmless, and worth keeping.
+fn late_reset(core: &mut Core, connection: Id<Connection>, stream_id: u32, reset: Reset) {
+    let call = core
+        .trace
+        .calls
+        .iter_mut()
+        .rev()
+        .take(64)
+        .find(|call| call.connection == connection && call.stream_id == stream_id);
+    if let Some(call) = call.filter(|call| call.state != CallState::Open) {
+        call.reset.get_or_insert(reset);
+    }
+}
+
+fn describe(violation: &Violation) -> String {
+    match violation {
+        Violation::NoPreface { first } => format!(
+            "HTTP/2 should begin with its preface, but the first bytes are {:?}",
+            String::from_utf8_lossy(first.get(..24).unwrap_or(first))
+        ),
+        Violation::Hpack(error) => format!("a header block could not be decompressed: {error}"),
+        Violation::HeaderBlockTooLong => "a header block is longer than buildtap keeps".to_owned(),
+        Violation::Interleaved(kind) => {
+            format!("a {kind:?} frame stands where a header block goes on")
+        }
+        Violation::FrameSize { kind, length } => {
+            format!("a {kind:?} frame has an impossible length of {length} bytes")
+        }
+        Violation::NoSettings { first } => {
+            format!("the first frame should be SETTINGS, but the first bytes are {first:02x?}")
+        }
+    }
+}

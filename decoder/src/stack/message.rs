@@ -1,0 +1,137 @@
+//! Messages whose meaning moves the trace: solves, their status, what the daemon says of itself.
+
+use buildtap_proto::moby::buildkit::v1 as control;
+use buildtap_proto::moby::buildkit::v1::frontend;
+use prost::Message as _;
+
+use super::build;
+use crate::core::Core;
+use crate::event::Side;
+use crate::trace::{Call, Id};
+
+/// What a call's messages mean here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// `Control.Solve`: a build.
+    Solve,
+    /// `Control.Status`: a build's steps.
+    Status,
+    /// `LLBBridge.Solve`: what a client that is its own frontend asks for.
+    BridgeSolve,
+    /// `Control.Info`: the daemon's version.
+    Info,
+    /// `Control.ListWorkers`: the same, of its workers.
+    ListWorkers,
+    /// Anything else: shown, not understood.
+    Other,
+}
+
+impl Meaning {
+    pub(super) fn of(path: &str) -> Self {
+        match path {
+            "/moby.buildkit.v1.Control/Solve" => Meaning::Solve,
+            "/moby.buildkit.v1.Control/Status" => Meaning::Status,
+            "/moby.buildkit.v1.frontend.LLBBridge/Solve" => Meaning::BridgeSolve,
+            "/moby.buildkit.v1.Control/Info" => Meaning::Info,
+            "/moby.buildkit.v1.Control/ListWorkers" => Meaning::ListWorkers,
+            _ => Meaning::Other,
+        }
+    }
+
+    /// Whether the whole message is needed.
+    pub(super) fn is_needed(self, core: &Core, call: Id<Call>, from: Side) -> bool {
+        let is_request = || {
+            core.trace
+                .calls
+                .get(call)
+                .is_some_and(|call| call.caller == from)
+        };
+        match self {
+            Meaning::Solve | Meaning::Status => true,
+            Meaning::BridgeSolve => is_request(),
+            Meaning::Info | Meaning::ListWorkers => !is_request(),
+            Meaning::Other => false,
+        }
+    }
+
+    /// Takes a whole message. One that does not parse is shown as it is, and means nothing.
+    pub(super) fn message(self, core: &mut Core, call: Id<Call>, from: Side, body: &[u8]) {
+        let Some(row) = core.trace.calls.get(call) else {
+            return;
+        };
+        let request = row.caller == from;
+        match self {
+            Meaning::Solve if request => {
+                if let Ok(solve) = control::SolveRequest::decode(body) {
+                    build::solve(core, call, &solve);
+                }
+            }
+            Meaning::Solve => {
+                if let Ok(answer) = control::SolveResponse::decode(body) {
+                    build::solved(core, call, answer);
+                }
+            }
+            Meaning::Status if request => {
+                if let Ok(status) = control::StatusRequest::decode(body) {
+                    build::status_asked(core, call, &status.r#ref);
+                }
+            }
+            Meaning::Status => {
+                let build = row.build;
+                if let (Some(build), Ok(status)) = (build, control::StatusResponse::decode(body)) {
+                    build::status(core, build, status);
+                }
+            }
+            Meaning::BridgeSolve => {
+                if let Ok(solve) = frontend::SolveRequest::decode(body) {
+                    build::bridge_solve(core, call, &solve);
+                }
+            }
+            Meaning::Info => {
+                if let Ok(info) = control::InfoResponse::decode(body)
+                    && let Some(version) = info.buildkit_version
+                {
+                    note_version(core, from, &version.version);
+                }
+            }
+            Meaning::ListWorkers => {
+                if let Ok(workers) = control::ListWorkersResponse::decode(body) {
+                    for worker in workers.record {
+                        if let Some(version) = worker.buildkit_version {
+                            note_version(core, from, &version.version);
+                        }
+                    }
+                }
+            }
+            Meaning::Other => {}
+        }
+    }
+}
+
+fn note_version(core: &mut Core, side: Side, version: &str) {
+    if !version.is_empty() {
+        core.trace
+            .versions
+            .note(side, format!("BuildKit {version}"));
+    }
+}
+
+/// A call began: ties it to the build that it serves.
+pub(super) fn call_opened(core: &mut Core, call: Id<Call>) {
+    build::tie(core, call);
+}
+
+/// A call ended: what that means for its build.
+pub(super) fn call_ended(core: &mut Core, call: Id<Call>) {
+    let Some(row) = core.trace.calls.get(call) else {
+        return;
+    };
+    let path = row.path();
+    if row.vertex.is_none() {
+        // The daemon may have named the step only after it made the call.
+        build::tie(core, call);
+    }
+    if Meaning::of(&path) == Meaning::Solve {
+        build::solve_ended(core, call);
+    }
+}

@@ -1,0 +1,300 @@
+//! A call that carries files: decides what its messages are, and moves the transfer along.
+
+use super::call::Slices;
+use crate::core::Core;
+use crate::doctor;
+use crate::event::Side;
+use crate::protocol::diffcopy::{Evidence, Machine, Packet, PacketReader, Step};
+use crate::protocol::metadata;
+use crate::trace::{
+    Call, CallState, Content, Direction, Flavour, Id, PerSide, Transfer, TransferState, Update,
+};
+
+/// The decoder of a call that carries files.
+#[derive(Debug)]
+pub(super) struct TransferStream {
+    transfer: Id<Transfer>,
+    sender: Side,
+    flavour: Flavour,
+    /// What the first bytes of the sender say overrules everything else, once.
+    sender_spoke: bool,
+    readers: PerSide<Reader>,
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    packet: PacketReader,
+    slices: Slices,
+    /// Whether the message that is being read has had any bytes.
+    any: bool,
+}
+
+impl TransferStream {
+    /// Makes ready for a call with this path, if it is one that carries files.
+    pub(super) fn open(core: &mut Core, call: Id<Call>, path: &str) -> Option<Self> {
+        let row = core.trace.calls.get(call)?;
+        let (service, method) = match path {
+            "/moby.filesync.v1.FileSync/DiffCopy" => ("FileSync", Some("FileSync.DiffCopy")),
+            "/moby.filesync.v1.FileSync/TarStream" => ("FileSync", Some("FileSync.TarStream")),
+            "/moby.filesync.v1.FileSend/DiffCopy" => ("FileSend", None),
+            "/moby.upload.v1.Upload/Pull" => ("Upload", Some("Upload.Pull")),
+            _ => return None,
+        };
+        // Exports go from the caller, the daemon; everything else comes from the callee.
+        let sender = if service == "FileSend" {
+            row.caller
+        } else {
+            row.caller.peer()
+        };
+        let direction = if sender == Side::Client {
+            Direction::ToDaemon
+        } else {
+            Direction::ToClient
+        };
+        let named = match service {
+            "FileSync" => metadata::FileSync::from_headers(row.metadata.iter().map(pair)).dir_name,
+            "FileSend" => Some(
+                metadata::FileSend::from_headers(row.metadata.iter().map(pair))
+                    .exporter_id
+                    .to_string(),
+            ),
+            _ => row.header("urlpath").map(str::to_owned),
+        };
+        let session = row.session;
+        let start = core.now;
+        let transfer = core.trace.transfers.add(|id| Transfer {
+            id,
+            call,
+            session,
+            service: service.to_owned(),
+            name: named.unwrap_or_default(),
+            exporter: None,
+            direction,
+            flavour: Flavour::Unknown,
+            evidence: Vec::new(),
+            machine: Machine::new(sender, start),
+            bytes: 0,
+            state: TransferState::Open,
+            error: None,
+            start,
+            end: None,
+        });
+        if let Some(row) = core.trace.calls.get_mut(call) {
+            row.transfer = Some(transfer);
+        }
+        let mut stream = TransferStream {
+            transfer,
+            sender,
+            flavour: Flavour::Unknown,
+            sender_spoke: false,
+            readers: PerSide::default(),
+        };
+        if let Some(method) = method {
+            stream.weigh(core, Evidence::Method(method));
+        } else {
+            stream.weigh_headers(core, call);
+        }
+        Some(stream)
+    }
+
+    /// What the headers of a FileSend, and the build it belongs to, say.
+    fn weigh_headers(&mut self, core: &mut Core, call: Id<Call>) {
+        let Some(row) = core.trace.calls.get(call) else {
+            return;
+        };
+        let send = metadata::FileSend::from_headers(row.metadata.iter().map(pair));
+        let archive = row
+            .metadata
+            .iter()
+            .map(|(name, _)| name)
+            .find(|name| name.starts_with("exporter-md-containerimage."))
+            .cloned();
+        let index = send.exporter_id;
+        let uuid = row
+            .session
+            .and_then(|session| core.trace.sessions.get(session))
+            .map(|session| session.uuid.clone());
+        let build = uuid
+            .as_deref()
+            .and_then(|uuid| super::build::of_session(core, uuid));
+        let kind = build.and_then(|build| {
+            let exporters = &core.trace.builds.get(build)?.exporters;
+            Some(exporters.get(usize::try_from(index).ok()?)?.kind.clone())
+        });
+        if let Some(kind) = kind {
+            if let Some(transfer) = core.trace.transfers.get_mut(self.transfer) {
+                transfer.exporter = Some(kind.clone());
+            }
+            self.weigh(core, Evidence::Exporter { index, kind });
+        }
+        if let Some(name) = archive {
+            self.weigh(core, Evidence::ArchiveHeader(name));
+        }
+        if send.multi_platform {
+            self.weigh(core, Evidence::MultiPlatformHeader);
+        }
+    }
+
+    /// Takes a piece of evidence. The first decision stands, but what the sender's first bytes
+    /// say stands above what was expected of them.
+    fn weigh(&mut self, core: &mut Core, evidence: Evidence) {
+        let Some(decision) = evidence.decide() else {
+            return;
+        };
+        let bytes_speak = matches!(evidence, Evidence::FirstByte(_));
+        let Some(transfer) = core.trace.transfers.get_mut(self.transfer) else {
+            return;
+        };
+        let agrees = self.flavour == decision.flavour;
+        let before = self.flavour;
+        if self.flavour == Flavour::Unknown || (bytes_speak && !agrees) {
+            self.flavour = decision.flavour;
+            transfer.flavour = decision.flavour;
+            transfer.evidence.insert(0, decision.because);
+            core.update(Update::TransferDecided(self.transfer));
+        } else if agrees && !transfer.evidence.contains(&decision.because) {
+            transfer.evidence.push(decision.because);
+        }
+        if bytes_speak && !agrees && before != Flavour::Unknown {
+            doctor::flavour_contradicted(core, self.transfer, before);
+        }
+    }
+
+    /// Bytes of a message.
+    pub(super) fn body(&mut self, core: &mut Core, from: Side, body: &[u8]) {
+        let Some(first) = body.first() else { return };
+        if !std::mem::replace(&mut self.readers.get_mut(from).any, true) {
+            if from == self.sender && !self.sender_spoke {
+                self.sender_spoke = true;
+                self.weigh(core, Evidence::FirstByte(*first));
+            } else if from != self.sender {
+                self.weigh(core, Evidence::ReceiverSpoke);
+            }
+        }
+        let reader = self.readers.get_mut(from);
+        match self.flavour {
+            Flavour::Packet => reader.packet.feed(body),
+            Flavour::Bytes | Flavour::Unknown => reader.slices.feed(body, |_| {}),
+        }
+    }
+
+    /// The message is complete.
+    pub(super) fn end_message(&mut self, core: &mut Core, from: Side) -> Content {
+        let empty = !std::mem::take(&mut self.readers.get_mut(from).any);
+        if from == self.sender && !self.sender_spoke && empty {
+            self.sender_spoke = true;
+            self.weigh(core, Evidence::EmptyFirstMessage);
+        }
+        let flavour = self.flavour;
+        let reader = self.readers.get_mut(from);
+        if flavour != Flavour::Packet {
+            let payload = reader.slices.finish();
+            if from == self.sender {
+                if let Some(transfer) = core.trace.transfers.get_mut(self.transfer) {
+                    transfer.bytes = transfer.bytes.saturating_add(payload);
+                }
+            } else if flavour == Flavour::Bytes {
+                doctor::receiver_spoke(core, self.transfer);
+            }
+            return Content::Bytes { payload };
+        }
+        match reader.packet.finish() {
+            Ok(packet) => {
+                self.packet(core, from, &packet);
+                Content::Packet(packet)
+            }
+            Err(malformed) => {
+                doctor::malformed_packet(core, self.transfer, from, &malformed);
+                Content::Bytes { payload: 0 }
+            }
+        }
+    }
+
+    fn packet(&mut self, core: &mut Core, from: Side, packet: &Packet) {
+        let now = core.now;
+        let Some(transfer) = core.trace.transfers.get_mut(self.transfer) else {
+            return;
+        };
+        let step = transfer
+            .machine
+            .packet(now, from, packet, &core.options.limits);
+        transfer.bytes = transfer.machine.data_bytes();
+        match step {
+            Step::Moved => {}
+            Step::FileDone(file) => {
+                doctor::file_done(core, self.transfer, &file);
+                core.update(Update::File(self.transfer, Box::new(file)));
+            }
+            Step::Complete => self.ended(core, TransferState::Complete, None),
+            Step::Failed { by, text } => {
+                doctor::error_packet(core, self.transfer, by, &text);
+                self.ended(core, TransferState::Failed, Some(text));
+            }
+            Step::Violation(violation) => doctor::violation(core, self.transfer, from, &violation),
+        }
+    }
+
+    /// `from` will send no more.
+    pub(super) fn half_closed(&mut self, core: &mut Core, from: Side) {
+        if from == self.sender && !self.sender_spoke && self.flavour == Flavour::Unknown {
+            self.weigh(core, Evidence::EndedEmpty);
+        }
+    }
+
+    /// The call ended, and the transfer with it.
+    pub(super) fn call_ended(&mut self, core: &mut Core, call: Id<Call>) {
+        let Some(row) = core.trace.calls.get(call) else {
+            return;
+        };
+        let complete = row.state == CallState::Complete;
+        let (code, error) = match (&row.status, &row.reset) {
+            (Some(status), _) => (status.code, status.message.clone()),
+            (None, Some(reset)) => (0, describe_reset(reset)),
+            (None, None) => (0, "it ended without a status".to_owned()),
+        };
+        /// The exporters of archives take it for success: the client has the content already.
+        const ALREADY_EXISTS: u32 = 6;
+        let state = match self.flavour {
+            Flavour::Packet => TransferState::Failed,
+            _ if complete && (code == 0 || code == ALREADY_EXISTS) => TransferState::Complete,
+            _ => TransferState::Failed,
+        };
+        self.ended(
+            core,
+            state,
+            (state == TransferState::Failed).then_some(error),
+        );
+    }
+
+    fn ended(&mut self, core: &mut Core, state: TransferState, error: Option<String>) {
+        let now = core.now;
+        let Some(transfer) = core.trace.transfers.get_mut(self.transfer) else {
+            return;
+        };
+        if transfer.end.is_some() {
+            return;
+        }
+        transfer.state = state;
+        transfer.error = error;
+        transfer.end = Some(now);
+        core.update(Update::TransferEnded(self.transfer));
+        doctor::transfer_ended(core, self.transfer);
+    }
+}
+
+fn describe_reset(reset: &crate::trace::Reset) -> String {
+    let by = reset.by.map_or("somebody", Side::as_str);
+    match reset.code {
+        Some(code) => {
+            format!(
+                "the {by} reset the stream ({})",
+                crate::wire::http2::error_code_name(code)
+            )
+        }
+        None => "the connection ended".to_owned(),
+    }
+}
+
+fn pair(header: &(String, String)) -> (&str, &str) {
+    (&header.0, &header.1)
+}

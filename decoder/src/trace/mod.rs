@@ -1,0 +1,93 @@
+//! What was said: the one model that every view is a function of.
+//!
+//! ```text
+//! connections ▸ sessions ▸ calls ▸ messages
+//! connections ▸ exchanges
+//! builds ▸ vertices        transfers ▸ files        findings
+//! ```
+//!
+//! The trace holds what is true so far, in bounded tables; [`Update`] says what just changed.
+//! Nothing here parses bytes (see [`crate::wire`]) and nothing here formats text.
+
+mod build;
+mod call;
+mod connection;
+mod exchange;
+mod finding;
+mod session;
+mod table;
+mod transfer;
+mod update;
+
+pub use build::{Build, BuildState, Exporter, Vertex, VertexProgress};
+pub use call::{Call, CallState, Flow, Reset, Status};
+pub use connection::{Connection, GoAway, Http2, Protocol, Undecodable, Versions};
+pub use exchange::Exchange;
+pub use finding::{Finding, Severity, Subject};
+pub(crate) use session::same_session;
+pub use session::{Session, SessionPath};
+pub use table::{Id, Table};
+pub use transfer::{Direction, File, FileState, Flavour, Transfer, TransferState, Turn};
+pub use update::{Content, Message, Text, TextSource, Update};
+
+use crate::limits::Limits;
+
+/// A value for each side of a connection, indexed by [`crate::event::Side`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerSide<T>(pub [T; 2]);
+
+impl<T> PerSide<T> {
+    /// The value of `side`.
+    pub fn get(&self, side: crate::event::Side) -> &T {
+        let [client, daemon] = &self.0;
+        match side {
+            crate::event::Side::Client => client,
+            crate::event::Side::Daemon => daemon,
+        }
+    }
+
+    /// The value of `side`, to change it.
+    pub fn get_mut(&mut self, side: crate::event::Side) -> &mut T {
+        let [client, daemon] = &mut self.0;
+        match side {
+            crate::event::Side::Client => client,
+            crate::event::Side::Daemon => daemon,
+        }
+    }
+}
+
+/// Everything that was seen, in bounded tables.
+#[derive(Debug)]
+pub struct Trace {
+    /// Transport connections and those nested inside them.
+    pub connections: Table<Connection>,
+    /// BuildKit sessions.
+    pub sessions: Table<Session>,
+    /// gRPC calls.
+    pub calls: Table<Call>,
+    /// HTTP requests that are not gRPC calls.
+    pub exchanges: Table<Exchange>,
+    /// DiffCopy streams and other carriers of files.
+    pub transfers: Table<Transfer>,
+    /// Builds.
+    pub builds: Table<Build>,
+    /// What is abnormal.
+    pub findings: Table<Finding>,
+    /// The programs at the two ends, as far as they named themselves.
+    pub versions: Versions,
+}
+
+impl Trace {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Trace {
+            connections: Table::new(limits.connections),
+            sessions: Table::new(limits.sessions),
+            calls: Table::new(limits.calls),
+            exchanges: Table::new(limits.exchanges),
+            transfers: Table::new(limits.transfers),
+            builds: Table::new(limits.builds),
+            findings: Table::new(limits.findings),
+            versions: Versions::default(),
+        }
+    }
+}

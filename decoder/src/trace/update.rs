@@ -1,0 +1,103 @@
+//! Updates: what just changed in the trace, in order, for views that follow.
+
+use bytes::Bytes;
+
+use super::{Build, Call, Connection, Exchange, File, Finding, Id, Session, Transfer};
+use crate::event::{Side, Time};
+
+/// Something in the trace changed. Ids point into the trace, which holds the present state.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// A connection was opened.
+    ConnectionOpened(Id<Connection>),
+    /// A connection ended.
+    ConnectionClosed(Id<Connection>),
+    /// A session was asked for.
+    SessionOpened(Id<Session>),
+    /// A session ended, or was refused.
+    SessionClosed(Id<Session>),
+    /// A call began.
+    CallStarted(Id<Call>),
+    /// A message of a call was sent.
+    Message(Box<Message>),
+    /// A call ended.
+    CallEnded(Id<Call>),
+    /// An HTTP request was sent.
+    ExchangeStarted(Id<Exchange>),
+    /// An HTTP request was answered, to the end.
+    ExchangeEnded(Id<Exchange>),
+    /// What a transfer's messages are was decided, or decided anew.
+    TransferDecided(Id<Transfer>),
+    /// A file of a transfer is complete.
+    File(Id<Transfer>, Box<File>),
+    /// A transfer ended.
+    TransferEnded(Id<Transfer>),
+    /// A build was asked for.
+    BuildStarted(Id<Build>),
+    /// The vertex at this position of the build changed.
+    Vertex(Id<Build>, usize),
+    /// A build was answered.
+    BuildEnded(Id<Build>),
+    /// Something abnormal was found.
+    Finding(Id<Finding>),
+    /// A text that somebody meant for people.
+    Text(Box<Text>),
+}
+
+/// One gRPC message.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The call that it belongs to.
+    pub call: Id<Call>,
+    /// Who sent it.
+    pub from: Side,
+    /// Its place among the messages of that side, from 1.
+    pub number: u64,
+    /// Its length in bytes, without the gRPC prefix.
+    pub length: u64,
+    /// When its last byte was sent.
+    pub at: Time,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What a message is.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A protobuf message: its bytes, cut at the preview limit.
+    Protobuf {
+        /// The bytes, perhaps not all.
+        body: Bytes,
+        /// Whether there is more than `body`.
+        cut: bool,
+    },
+    /// An fsutil packet.
+    Packet(crate::protocol::diffcopy::Packet),
+    /// A slice of an archive, of a tunnel or of a socket: contents are not kept.
+    Bytes {
+        /// How many bytes it carries.
+        payload: u64,
+    },
+}
+
+/// A text that somebody meant for people: standard error of an exec tunnel, a build step's output.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// Where it was seen.
+    pub connection: Id<Connection>,
+    /// When.
+    pub at: Time,
+    /// Whose it is.
+    pub source: TextSource,
+    /// The text: not safe for a terminal as it stands.
+    pub text: String,
+}
+
+/// Whose text it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextSource {
+    /// Standard error inside an exec tunnel.
+    ExecStderr,
+    /// The `stream` of `POST /build`.
+    BuildStream,
+}

@@ -1,0 +1,17 @@
+//! HTTP/2 (RFC 9113), watched: both directions of one connection.
+//!
+//! Frames are cut ([`frame`]), header blocks joined and decompressed, settings and flow-control
+//! windows kept ([`connection`]). Nothing is refused: what breaks the rules is reported and, if
+//! it cannot be followed, that direction is passed over from there. What streams carry is not
+//! known here.
+
+mod connection;
+mod frame;
+mod header;
+
+pub use connection::{Connection, Handler, Violation, WINDOW_DEFAULT};
+pub use frame::{FrameHeader, FrameType, error_code_name, flags, setting_name};
+pub use header::{Header, Headers};
+
+/// What an HTTP/2 client sends first (RFC 9113 §3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -1,0 +1,252 @@
+//! Arguments and help.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::address::Address;
+
+/// The command line of `buildtap`.
+#[derive(Debug, Parser)]
+#[command(name = "buildtap", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(
+    disable_help_subcommand = true,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const ABOUT: &str = "Shows what a container build client and its daemon say to each other";
+
+const LONG_ABOUT: &str = "\
+Shows what a container build client (docker, buildx, buildctl, bollard, ...) and its daemon
+(dockerd, buildkitd) say to each other: which session, which call, which file, whose turn it
+is, and what is wrong. Every byte is passed on unchanged.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  buildtap run -- docker build .           watch one build
+  buildtap run --log -- cargo test         see what a test suite says to the daemon
+  buildtap proxy                           a socket to point any client at
+  buildtap show capture.pcapng             look at what was recorded
+
+`buildtap COMMAND --help` tells more.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command whose connections to the daemon are watched
+    #[command(long_about = RUN_ABOUT, after_long_help = RUN_HELP)]
+    Run(RunArgs),
+    /// Watch whoever connects to a socket
+    #[command(long_about = PROXY_ABOUT, after_long_help = PROXY_HELP)]
+    Proxy(ProxyArgs),
+    /// Show a capture file, of buildtap or of tcpdump
+    #[command(after_long_help = SHOW_HELP)]
+    Show(ShowArgs),
+    /// Show a build session without needing a daemon
+    #[command(after_long_help = DEMO_HELP)]
+    Demo(DemoArgs),
+}
+
+const RUN_ABOUT: &str = "\
+Runs a command whose connections to the daemon are watched.
+
+The command runs in this terminal as it would without buildtap. DOCKER_HOST and BUILDKIT_HOST
+are set for it, to private sockets that lead to the daemons it would have talked to; a daemon
+that is not there is not offered. When it has ended, buildtap says what happened and exits as
+the command did.";
+
+const RUN_HELP: &str = "\
+Examples:
+  buildtap run -- docker build .
+  buildtap run --log -- docker compose build
+  buildtap run --upstream unix:///run/buildkit/buildkitd.sock -- buildctl build ...
+  buildtap run --format json --output session.jsonl -- cargo test
+
+What is not watched: a client that is told another address itself (docker --host, --context,
+buildctl --addr), and a buildx builder that was created for another address (docker buildx ls).
+
+Exit status: the command's; 128 + N if signal N ended it; 127 if there is no such command, 126
+if it cannot be executed; 125 if buildtap itself failed; 2 for wrong usage.";
+
+const PROXY_ABOUT: &str = "\
+Watches whoever connects to a socket, until interrupted.
+
+Without --listen, private sockets are made for the daemons that are found, and the variables
+that lead clients to them are printed.";
+
+const PROXY_HELP: &str = "\
+Examples:
+  buildtap proxy
+  buildtap proxy --listen unix:///tmp/tap.sock --upstream unix:///var/run/docker.sock
+  buildtap proxy --listen tcp://127.0.0.1:2375 --log
+  DOCKER_HOST=unix:///tmp/tap.sock docker build .
+
+A container engine's socket is as good as root on its machine. Sockets are therefore created
+for you alone (mode 0600), and TCP addresses other than the loopback need --allow-remote.";
+
+const SHOW_HELP: &str = "\
+Examples:
+  buildtap show session.pcapng
+  buildtap show --follow --log session.pcapng
+  buildtap show --format json session.pcapng | jq .";
+
+const DEMO_HELP: &str = "\
+Examples:
+  buildtap demo             a build that works
+  buildtap demo hang        a build that hangs, and how buildtap finds out why";
+
+/// Arguments of `buildtap run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The daemon to talk to, instead of the one that the command would find by itself
+    #[arg(long, value_name = "ADDRESS")]
+    pub upstream: Option<Address>,
+    /// What is shown.
+    #[command(flatten)]
+    pub view: ViewArgs,
+    /// The command and its arguments, behind `--`
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Arguments of `buildtap proxy`.
+#[derive(Debug, Args)]
+pub struct ProxyArgs {
+    /// Where to listen: unix:///path or tcp://host:port; a private socket if not given
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<Address>,
+    /// The daemon to talk to, instead of the one that docker would find by itself
+    #[arg(long, value_name = "ADDRESS")]
+    pub upstream: Option<Address>,
+    /// Let --listen be reachable from other machines; whoever reaches it controls the daemon
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// What is shown.
+    #[command(flatten)]
+    pub view: ViewArgs,
+}
+
+/// Arguments of `buildtap show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Go on when the end of the file is reached, as it is being written
+    #[arg(long, short)]
+    pub follow: bool,
+    /// What is shown.
+    #[command(flatten)]
+    pub view: ViewArgs,
+}
+
+/// Arguments of `buildtap demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Which session
+    #[arg(value_enum, default_value_t = Scenario::Build)]
+    pub scenario: Scenario,
+    /// What is shown.
+    #[command(flatten)]
+    pub view: ViewArgs,
+}
+
+/// The sessions that `buildtap demo` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// A build that works
+    Build,
+    /// A build that hangs
+    Hang,
+}
+
+/// What is shown and where: the same for all commands.
+#[derive(Clone, Debug, Args)]
+pub struct ViewArgs {
+    /// Show everything that is said as it is said, not only what is wrong and a summary
+    #[arg(long)]
+    pub log: bool,
+    /// For people, or one JSON object per line
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Write there instead of to the terminal (created for you alone, mode 0600)
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Do not mask passwords, tokens and secrets
+    #[arg(long)]
+    pub show_secrets: bool,
+    /// Report a wait that lasts longer than this
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub stall_after: Duration,
+    /// A .proto file with services that buildtap does not know; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub proto: Vec<PathBuf>,
+    /// The same compiled, from protoc --descriptor_set_out or buf build; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub descriptor_set: Vec<PathBuf>,
+}
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for people
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// `10s`, `500ms`, `2min`.
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("write a number and a unit, as in 500ms, 10s or 2min".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_behind_the_dashes_is_the_command() {
+        let cli = Cli::try_parse_from(["buildtap", "run", "--log", "--", "docker", "--log", "-x"]);
+        let Ok(Cli {
+            command: Command::Run(run),
+        }) = cli
+        else {
+            panic!("{cli:?}");
+        };
+        assert!(run.view.log);
+        assert_eq!(run.command, ["docker", "--log", "-x"]);
+        assert_eq!(run.view.stall_after, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_command_is_required() {
+        assert!(Cli::try_parse_from(["buildtap", "run"]).is_err());
+        assert!(Cli::try_parse_from(["buildtap", "run", "--"]).is_err());
+    }
+
+    #[test]
+    fn errors_in_values_are_sentences() {
+        let error = |arguments: &[&str]| Cli::try_parse_from(arguments).unwrap_err().to_string();
+        let ssh = error(&["buildtap", "proxy", "--upstream", "ssh://h"]);
+        assert!(ssh.contains("run buildtap on that machine"), "{ssh}");
+        let stall = error(&["buildtap", "proxy", "--stall-after", "soon"]);
+        assert!(stall.contains("write a number and a unit"), "{stall}");
+    }
+}

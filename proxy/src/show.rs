@@ -1,0 +1,135 @@
+//! `buildtap show`: a capture file through the decoder.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use buildtap_decoder::Decoder;
+use buildtap_fixtures::capture::{self, Capture, CaptureError, Notes};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::watch::Show;
+
+/// How often a file that grows is looked at.
+const POLL: Duration = Duration::from_millis(200);
+/// Updates that may wait before they are shown.
+const BATCH: usize = 256;
+
+/// Why a capture could not be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum ShowError {
+    /// The file.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The place where it is shown.
+    #[error("cannot write what is shown ({0}); look whether the disk is full")]
+    Output(#[from] io::Error),
+}
+
+impl ShowError {
+    /// Whether the reader of the output went away: that is no failure.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, ShowError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Reads a capture file and shows what was said; `-` is standard input. With `follow` it goes on
+/// until `stop` says so.
+///
+/// What was readable is shown even if the file turns out to be broken: the error comes after.
+pub fn show(
+    path: &Path,
+    follow: bool,
+    decoder: &mut Decoder,
+    view: &mut impl Show,
+    stop: &dyn Fn() -> bool,
+) -> Result<Notes, ShowError> {
+    let options = capture::Options::default();
+    let mut capture = match path.as_os_str() == "-" {
+        true => Capture::new(io::stdin(), options),
+        false => capture::open(path, options)?,
+    };
+    let bar = progress_bar(&capture, follow);
+    let read = read(&mut capture, follow, decoder, view, &bar, stop);
+    bar.finish_and_clear();
+    read?;
+    Ok(capture.notes())
+}
+
+fn read(
+    capture: &mut Capture,
+    follow: bool,
+    decoder: &mut Decoder,
+    view: &mut impl Show,
+    bar: &ProgressBar,
+    stop: &dyn Fn() -> bool,
+) -> Result<(), ShowError> {
+    let mut drawn = Instant::now();
+    let mut broken = None;
+    loop {
+        match capture.next() {
+            Ok(Some(event)) => decoder.event(event.time, event.tap, event.event),
+            Ok(None) if follow && !stop() => {
+                flush(decoder, view)?;
+                std::thread::sleep(POLL);
+                continue;
+            }
+            Ok(None) => break,
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+        if decoder.pending_updates() >= BATCH {
+            flush(decoder, view)?;
+        }
+        if drawn.elapsed() >= Duration::from_millis(100) {
+            drawn = Instant::now();
+            let progress = capture.progress();
+            bar.set_length(progress.len.unwrap_or(0));
+            bar.set_position(progress.read);
+            if stop() {
+                break;
+            }
+        }
+    }
+    if let Err(error) = capture.finish() {
+        broken.get_or_insert(error);
+    }
+    while let Ok(Some(event)) = capture.next() {
+        decoder.event(event.time, event.tap, event.event);
+    }
+    decoder.finish();
+    bar.finish_and_clear();
+    flush(decoder, view)?;
+    match broken {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    }
+}
+
+fn flush(decoder: &mut Decoder, view: &mut impl Show) -> io::Result<()> {
+    while decoder.pending_updates() > 0 {
+        view.render(decoder);
+        view.write()?;
+    }
+    Ok(())
+}
+
+/// A bar on standard error, when that is a terminal and there is an end to come to.
+fn progress_bar(capture: &Capture, follow: bool) -> ProgressBar {
+    let Some(length) = capture
+        .progress()
+        .len
+        .filter(|_| !follow && io::stderr().is_terminal())
+    else {
+        return ProgressBar::hidden();
+    };
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template(
+        "reading {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec}",
+    ) {
+        bar.set_style(style);
+    }
+    bar
+}

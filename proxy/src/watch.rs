@@ -1,0 +1,151 @@
+//! The tap that decodes, and the thread that shows what was decoded.
+//!
+//! The relay's tasks decode inline, under one lock: that is quick (file contents are skipped,
+//! not read), keeps the order of events between connections, and bounds memory without a queue
+//! of bytes. Showing is slow, and therefore elsewhere: a thread takes the updates, renders them
+//! under the lock and writes them out without it. A terminal that does not read delays that
+//! thread only; messages that pile up meanwhile are dropped and counted.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use buildtap_decoder::event::{TapEvent, TapId, Time};
+use buildtap_decoder::{Decoder, Options};
+
+use crate::tap::Tap;
+
+/// How often what is not happening is looked at.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Shows a decoder's updates: called with the decoder locked, to render, and then without, to
+/// write.
+pub trait Show: Send + 'static {
+    /// Renders some of the updates that wait into `self`: the relay stands still meanwhile.
+    fn render(&mut self, decoder: &mut Decoder);
+    /// Writes out what was rendered. An error ends the showing, not the session.
+    fn write(&mut self) -> std::io::Result<()>;
+}
+
+/// The decoding tap.
+#[derive(Debug)]
+pub struct DecodingTap {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Makes the decoder panic at this event: how tests show that the relay does not care.
+    fail_at: Option<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    decoder: Decoder,
+    events: u64,
+    stop: bool,
+}
+
+impl DecodingTap {
+    /// A tap whose decoder has seen nothing.
+    pub fn new(options: Options) -> Self {
+        let state = State {
+            decoder: Decoder::new(options),
+            events: 0,
+            stop: false,
+        };
+        let fail_at = std::env::var("BUILDTAP_TEST_FAIL_DECODER_AT")
+            .ok()
+            .and_then(|at| at.parse().ok());
+        DecodingTap {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            fail_at,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A decoder that panicked is told nothing more, and what it knew is still worth showing.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the decoder.
+    pub fn with<R>(&self, look: impl FnOnce(&mut Decoder) -> R) -> R {
+        look(&mut self.lock().decoder)
+    }
+}
+
+impl Tap for DecodingTap {
+    fn event(&self, id: TapId, at: Time, event: TapEvent<'_>) {
+        let mut state = self.lock();
+        state.events += 1;
+        assert!(
+            Some(state.events) != self.fail_at,
+            "the decoder was asked to fail here"
+        );
+        let waited = state.decoder.pending_updates();
+        state.decoder.event(at, id, event);
+        if waited == 0 && state.decoder.pending_updates() > 0 {
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// The thread that shows.
+#[derive(Debug)]
+pub struct Showing<S> {
+    tap: Arc<DecodingTap>,
+    thread: JoinHandle<S>,
+}
+
+impl<S: Show> Showing<S> {
+    /// Begins to show what `tap` decodes.
+    pub fn start(tap: Arc<DecodingTap>, show: S) -> std::io::Result<Self> {
+        let watched = Arc::clone(&tap);
+        let thread = std::thread::Builder::new()
+            .name("show".into())
+            .spawn(move || run(&watched, show))?;
+        Ok(Showing { tap, thread })
+    }
+
+    /// Shows what is left, and gives back what showed it; `None` if that panicked.
+    pub fn finish(self) -> Option<S> {
+        {
+            let mut state = self.tap.lock();
+            state.decoder.tick(Time::now());
+            state.decoder.finish();
+            state.stop = true;
+        }
+        self.tap.changed.notify_one();
+        self.thread.join().ok()
+    }
+}
+
+fn run<S: Show>(tap: &DecodingTap, mut show: S) -> S {
+    let mut ticked = Instant::now();
+    let mut broken = false;
+    loop {
+        let mut state = tap.lock();
+        if state.decoder.pending_updates() == 0 && !state.stop {
+            state = match tap.changed.wait_timeout(state, TICK) {
+                Ok((state, _)) => state,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        if !state.stop && ticked.elapsed() >= TICK {
+            ticked = Instant::now();
+            state.decoder.tick(Time::now());
+        }
+        if broken {
+            while state.decoder.take_update().is_some() {}
+        } else {
+            show.render(&mut state.decoder);
+        }
+        let done = state.stop && state.decoder.pending_updates() == 0;
+        drop(state);
+        if !broken {
+            broken = show.write().is_err();
+        }
+        if done {
+            return show;
+        }
+    }
+}
