@@ -130,8 +130,10 @@ async fn run(args: RunArgs) -> Result<ExitCode, Error> {
     };
     let watching = Watching::start(&args.view, Output::stderr)?;
     let status = command::run(options, watching.tap(), |_| ()).await;
+    // A command that did not run said nothing.
+    let status = status?;
     watching.finish();
-    Ok(ExitCode::from(status?.0))
+    Ok(ExitCode::from(status.0))
 }
 
 async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
@@ -146,8 +148,8 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
     let mut signals = signals()?;
     let watching = Watching::start(&args.view, Output::stderr)?;
     let done = command::proxy(options, watching.tap(), print_listening, signals.stop()).await;
-    watching.finish();
     done?;
+    watching.finish();
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,13 +5,13 @@ use buildtap_decoder::event::{Side, Time};
 use buildtap_decoder::protocol::diffcopy::PacketType;
 use buildtap_decoder::trace::{Call, Content, Message, TextSource, Trace, Update};
 
-use super::paint::{Paint, Style, bytes, duration, shorten};
+use super::paint::{Paint, Style, bytes, duration, shorten, wrapped};
 use super::summary::{detail, ending, severity, transfer_lines};
 
 /// Columns of a detail when the terminal does not say how wide it is.
 const DETAIL: usize = 140;
 /// Columns before the detail.
-const BEFORE: usize = 62;
+const BEFORE: usize = 64;
 
 /// Writes lines for updates.
 #[derive(Debug)]
@@ -348,10 +348,14 @@ impl Log {
             return;
         };
         let (style, mark) = severity(finding.severity);
-        self.paint
-            .push(out, style, &format!("buildtap: {mark} {}", finding.code));
-        out.push_str(&format!(": {}\n", printable(&finding.summary)));
-        out.push_str(&format!("  → {}\n", printable(&finding.advice)));
+        let title = format!("buildtap: {mark} {}", finding.code);
+        self.paint.push(out, style, &title);
+        out.push('\n');
+        for (mark, text) in [("", &finding.summary), ("→ ", &finding.advice)] {
+            let text = format!("    {mark}{}", printable(text));
+            out.push_str(&wrapped(&text, 4 + mark.chars().count(), self.width));
+            out.push('\n');
+        }
     }
 
     fn message(
@@ -416,7 +420,7 @@ impl Log {
         };
         out.push_str(&format!("  {arrow:<15}  "));
         self.paint
-            .push(out, style, &format!("{:<20}", printable(name)));
+            .push(out, style, &format!("{:<22}", printable(name)));
         let room = self
             .width
             .map_or(DETAIL, |width| width.saturating_sub(BEFORE).max(40));

@@ -78,8 +78,12 @@ impl View {
                 let paint = Paint {
                     colour: self.output.colour,
                 };
-                self.text
-                    .push_str(&summary::summary(decoder.trace(), decoder.now(), paint));
+                self.text.push_str(&summary::summary(
+                    decoder.trace(),
+                    decoder.now(),
+                    paint,
+                    self.output.width,
+                ));
             }
         }
         self.write()

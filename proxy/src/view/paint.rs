@@ -126,6 +126,21 @@ impl Table {
     }
 }
 
+/// Columns that sentences are wrapped at: wider lines are hard to read.
+const MEASURE: usize = 100;
+
+/// Sentences in lines of a readable width, all but the first of them indented.
+pub(super) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
+    let width = width.unwrap_or(MEASURE).min(MEASURE).max(indent + 20);
+    let margin = " ".repeat(indent);
+    textwrap::fill(
+        text,
+        textwrap::Options::new(width)
+            .subsequent_indent(&margin)
+            .break_words(false),
+    )
+}
+
 /// `412 ms`, `1.23 s`, `4 min 05 s`.
 pub(super) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();

@@ -12,7 +12,7 @@ use buildtap_decoder::trace::{
 };
 use buildtap_decoder::wire::http2::error_code_name;
 
-use super::paint::{Paint, Style, Table, bytes, count, duration, shorten};
+use super::paint::{Paint, Style, Table, bytes, count, duration, shorten, wrapped};
 
 /// Characters of a name or an error that are shown.
 const TEXT: usize = 100;
@@ -20,14 +20,19 @@ const TEXT: usize = 100;
 const ROWS: usize = 200;
 
 /// The whole summary of a trace, seen at `now`.
-pub(super) fn summary(trace: &Trace, now: Time, paint: Paint) -> String {
+pub(super) fn summary(trace: &Trace, now: Time, paint: Paint, width: Option<usize>) -> String {
     let mut summary = Summary {
         trace,
         now,
         paint,
+        width,
         out: String::new(),
         shown: BTreeSet::new(),
     };
+    if trace.connections.is_empty() {
+        summary.line(0, &[(Style::Yellow, &wrapped(NOBODY, 2, width))]);
+        return summary.out;
+    }
     summary.head();
     for build in trace.builds.iter() {
         summary.build(build);
@@ -42,10 +47,18 @@ pub(super) fn summary(trace: &Trace, now: Time, paint: Paint) -> String {
     summary.out
 }
 
+/// What there is to say when nothing was seen.
+const NOBODY: &str = "\
+buildtap: no client connected, so there is nothing to show. A client that is told another address \
+itself (docker --host or --context, buildctl --addr, a buildx builder that was made for another \
+address: see `docker buildx ls`) does not pass here; point it at the address that DOCKER_HOST or \
+BUILDKIT_HOST has under `buildtap run`, or that `buildtap proxy` prints.";
+
 struct Summary<'a> {
     trace: &'a Trace,
     now: Time,
     paint: Paint,
+    width: Option<usize>,
     out: String,
     /// Sessions that were shown with a build.
     shown: BTreeSet<Id<Session>>,
@@ -484,15 +497,17 @@ impl Summary<'_> {
                 2,
                 &[(style, mark), (Style::Bold, &format!("  {}", finding.code))],
             );
-            let mut body = String::new();
-            let _ = writeln!(body, "{}", printable(&finding.summary));
+            let mut say = |mark: &str, text: &str| {
+                let text = format!("    {mark}{}", printable(text));
+                self.out
+                    .push_str(&wrapped(&text, 4 + mark.chars().count(), self.width));
+                self.out.push('\n');
+            };
+            say("", &finding.summary);
             for evidence in &finding.evidence {
-                let _ = writeln!(body, "· {}", printable(evidence));
+                say("· ", evidence);
             }
-            let _ = writeln!(body, "→ {}", printable(&finding.advice));
-            for line in body.lines() {
-                self.line(4, &[(Style::Plain, line)]);
-            }
+            say("→ ", &finding.advice);
         }
     }
 }
