@@ -1,9 +1,10 @@
-//! What was decoded, for people ([`summary`], [`log`]) and for programs (JSON lines).
+//! What was decoded, for people (`summary`, `log`) and for programs ([`json`]).
 //!
 //! A view is a function of the trace and its updates: live and recorded sessions look the same.
 //! What stands on the wire goes to a terminal only through
 //! [`printable`](buildtap_decoder::describe::printable).
 
+pub mod json;
 mod log;
 mod paint;
 mod summary;
@@ -12,7 +13,7 @@ use std::io;
 
 use buildtap_decoder::Decoder;
 use buildtap_decoder::describe::Describer;
-use buildtap_decoder::trace::Update;
+use buildtap_decoder::trace::{Call, Content, Message, Update};
 use buildtap_proto::schema::Schemas;
 
 use crate::cli::{Format, ViewArgs};
@@ -39,6 +40,8 @@ pub struct View {
 enum Form {
     /// For people: the log if that is wanted, else only what is wrong; and the summary.
     Text { log: Log, all: bool },
+    /// For programs.
+    Json(json::Writer),
 }
 
 impl View {
@@ -49,10 +52,11 @@ impl View {
             colour: output.colour,
         };
         let form = match args.format {
-            Format::Text | Format::Json => Form::Text {
+            Format::Text => Form::Text {
                 log: Log::new(paint, output.width),
                 all: args.log,
             },
+            Format::Json => Form::Json(json::Writer::new(args.show_secrets)),
         };
         Ok(View {
             output,
@@ -64,14 +68,15 @@ impl View {
 
     /// Writes what there is to say at the end: the summary, or the objects that are still open.
     pub fn finish(&mut self, decoder: &mut Decoder) -> io::Result<()> {
+        let dropped = decoder.take_dropped();
+        if dropped > 0 {
+            eprintln!(
+                "buildtap: {dropped} messages were left out, because the output was read too slowly; \
+                 write to a file (--output) instead"
+            );
+        }
         match &mut self.form {
             Form::Text { all, .. } => {
-                let dropped = decoder.take_dropped();
-                if dropped > 0 {
-                    self.text.push_str(&format!(
-                        "buildtap: {dropped} lines were left out: the output was too slow\n"
-                    ));
-                }
                 if *all {
                     self.text.push('\n');
                 }
@@ -85,26 +90,49 @@ impl View {
                     self.output.width,
                 ));
             }
+            Form::Json(writer) => writer.remaining(decoder.trace(), &mut self.text),
         }
         self.write()
     }
 }
 
+/// What a message says, where it is a protobuf message.
+fn describe(describer: &Describer, call: &Call, message: &Message) -> Option<serde_json::Value> {
+    match &message.content {
+        Content::Protobuf { body, cut } => {
+            Some(describer.json(&call.path(), message.from == call.caller, body, *cut))
+        }
+        Content::Packet(_) | Content::Bytes { .. } => None,
+    }
+}
+
 impl Show for View {
     fn render(&mut self, decoder: &mut Decoder) {
+        let View {
+            describer,
+            form,
+            text,
+            ..
+        } = self;
         for _ in 0..BATCH {
             let Some(update) = decoder.take_update() else {
                 break;
             };
             let trace = decoder.trace();
-            match &mut self.form {
-                Form::Text { log, all: true } => {
-                    log.update(trace, &update, &self.describer, &mut self.text)
-                }
+            match form {
+                Form::Text { log, all: true } => log.update(trace, &update, describer, text),
                 Form::Text { log, all: false } => {
                     if let Update::Finding(id) = update {
-                        log.finding(trace, id, &mut self.text);
+                        log.finding(trace, id, text);
                     }
+                }
+                Form::Json(writer) => {
+                    writer.update(
+                        trace,
+                        &update,
+                        &|call, message| describe(describer, call, message),
+                        text,
+                    );
                 }
             }
         }
