@@ -1,9 +1,9 @@
 //! DiffCopy: fsutil's protocol for trees of files.
 //!
 //! One method path carries two languages: `Packet`s (a tree: STAT, REQ, DATA, FIN, ERR) and
-//! `BytesMessage`s (an archive). Here: reading a packet from chunks ([`packet`]), the machine
-//! that knows what both sides announced and owe ([`machine`]), the entries of the tree
-//! ([`entries`]) and the rules that tell the two languages apart ([`flavour`]).
+//! `BytesMessage`s (an archive). Here: reading a packet from chunks (`packet`), the machine
+//! that knows what both sides announced and owe (`machine`), the entries of the tree
+//! (`entries`) and the rules that tell the two languages apart (`flavour`).
 //!
 //! Facts: fsutil `types/wire.proto`, `send.go`, `receive.go`, `validator.go`.
 

@@ -1,7 +1,7 @@
 //! HTTP/2 (RFC 9113), watched: both directions of one connection.
 //!
-//! Frames are cut ([`frame`]), header blocks joined and decompressed, settings and flow-control
-//! windows kept ([`connection`]). Nothing is refused: what breaks the rules is reported and, if
+//! Frames are cut (`frame`), header blocks joined and decompressed, settings and flow-control
+//! windows kept (`connection`). Nothing is refused: what breaks the rules is reported and, if
 //! it cannot be followed, that direction is passed over from there. What streams carry is not
 //! known here.
 
