@@ -34,6 +34,8 @@ pub(crate) struct Core {
     queued_bytes: usize,
     dropped: u64,
     found: HashSet<(&'static str, Subject)>,
+    /// Bytes that the entries of open transfers take.
+    pub(crate) entry_bytes: usize,
 }
 
 impl Core {
@@ -46,6 +48,7 @@ impl Core {
             queued_bytes: 0,
             dropped: 0,
             found: HashSet::new(),
+            entry_bytes: 0,
         }
     }
 
@@ -96,12 +99,13 @@ impl Core {
         &mut self,
         code: &'static str,
         subject: Subject,
+        weight: usize,
         make: impl FnOnce(Id<Finding>) -> Finding,
     ) {
         if self.found.len() >= self.limits().findings || !self.found.insert((code, subject)) {
             return;
         }
-        let id = self.trace.findings.add(make);
+        let id = self.trace.findings.add(weight, make);
         self.update(Update::Finding(id));
     }
 }

@@ -18,12 +18,13 @@ pub struct Limits {
     pub builds: usize,
     /// Rows of the finding table.
     pub findings: usize,
+    /// Bytes of text that the rows of one table hold together.
+    pub text: usize,
     /// Vertices kept of one build.
     pub vertices: usize,
-    /// Entries of one transfer whose kind and size are kept (the rest is only counted).
-    pub entries: usize,
-    /// Bytes of path names kept for one transfer.
-    pub path_bytes: usize,
+    /// Bytes that the entries of all open transfers may take: kind, size and path of each. What
+    /// does not fit is only counted; what was kept goes when its transfer ends.
+    pub entry_bytes: usize,
     /// Concurrent streams of one HTTP/2 connection that are followed.
     pub streams: usize,
     /// Bytes of one header block (RFC 9113 §4.3).
@@ -50,11 +51,11 @@ impl Default for Limits {
             calls: 65_536,
             exchanges: 16_384,
             transfers: 8_192,
-            builds: 1_024,
+            builds: 256,
             findings: 4_096,
-            vertices: 16_384,
-            entries: 1 << 20,
-            path_bytes: 8 << 20,
+            text: 16 << 20,
+            vertices: 4_096,
+            entry_bytes: 24 << 20,
             streams: 4_096,
             header_block: 1 << 20,
             message: 16 << 20,

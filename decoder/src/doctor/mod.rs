@@ -40,7 +40,13 @@ struct Case {
 
 fn report(core: &mut Core, case: Case) {
     let at = core.now;
-    core.find(case.code, case.subject, |id| Finding {
+    let evidence = case
+        .evidence
+        .iter()
+        .map(String::len)
+        .fold(0, usize::saturating_add);
+    let weight = case.summary.len().saturating_add(evidence);
+    core.find(case.code, case.subject, weight, |id| Finding {
         id,
         code: case.code,
         severity: case.severity,

@@ -20,6 +20,16 @@ use crate::trace::{
 
 /// Text kept of an error or a warning.
 const TEXT_LIMIT: usize = 16 << 10;
+/// Text kept of a name or an attribute.
+const NAME_LIMIT: usize = 4 << 10;
+/// Attributes kept of a frontend or an exporter, and results of a build.
+const ATTR_LIMIT: usize = 256;
+/// Exporters kept of a build.
+const EXPORTER_LIMIT: usize = 64;
+/// Lines kept of an operation graph.
+const GRAPH_LIMIT: usize = 2_000;
+/// Inputs kept of a vertex.
+const INPUT_LIMIT: usize = 64;
 /// Parts of a vertex whose progress is kept.
 const PROGRESS_LIMIT: usize = 64;
 /// Warnings kept of a build.
@@ -82,7 +92,7 @@ fn with_reference(core: &mut Core, reference: &str) -> Id<Build> {
     }
     let now = core.now;
     let reference = reference.to_owned();
-    core.trace.builds.add(|id| Build {
+    core.trace.builds.add(0, |id| Build {
         reference: Some(reference),
         ..new(id, now)
     })
@@ -111,7 +121,7 @@ pub(super) fn query(core: &mut Core, exchange: Id<Exchange>, query: &BuildQuery)
         })
         .collect();
     let frontend_attrs = frontend_attrs(core, query);
-    let id = core.trace.builds.add(|id| Build {
+    let id = core.trace.builds.add(0, |id| Build {
         build_id: query.build_id.clone(),
         session: query.session.clone(),
         exchange: Some(exchange),
@@ -181,6 +191,7 @@ pub(super) fn solve(core: &mut Core, call: Id<Call>, request: &control::SolveReq
         request
             .exporters
             .iter()
+            .take(EXPORTER_LIMIT)
             .map(|exporter| Exporter {
                 kind: exporter.r#type.clone(),
                 attrs: sorted(core, &exporter.attrs),
@@ -223,7 +234,8 @@ fn graph(definition: &Definition) -> Vec<String> {
     llb::Graph::from_definition(definition)
         .to_string()
         .lines()
-        .map(str::to_owned)
+        .take(GRAPH_LIMIT)
+        .map(|line| short(line.to_owned()))
         .collect()
 }
 
@@ -244,7 +256,11 @@ pub(super) fn solved(core: &mut Core, call: Id<Call>, response: control::SolveRe
     if let Some(build) = core.trace.builds.get_mut(build) {
         let mut response: Vec<_> = response.exporter_response.into_iter().collect();
         response.sort_unstable();
-        build.exporter_response = response;
+        response.truncate(ATTR_LIMIT);
+        build.exporter_response = response
+            .into_iter()
+            .map(|(name, value)| (short(name), short(value)))
+            .collect();
     }
 }
 
@@ -338,8 +354,9 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
         let Some(row) = build.vertices.get_mut(at) else {
             continue;
         };
-        row.name = vertex.name;
+        row.name = short(vertex.name);
         row.inputs = vertex.inputs;
+        row.inputs.truncate(INPUT_LIMIT);
         row.cached |= vertex.cached;
         row.started = vertex.started.and_then(|at| time(&at)).or(row.started);
         row.completed = vertex.completed.and_then(|at| time(&at)).or(row.completed);
@@ -357,7 +374,7 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
         };
         let completed = progress.completed.and_then(|at| time(&at));
         let part = VertexProgress {
-            id: progress.id,
+            id: short(progress.id),
             current: progress.current,
             total: progress.total,
             completed,
@@ -399,7 +416,7 @@ fn position(build: &mut Build, digest: &str, limit: usize) -> Option<usize> {
     {
         return Some(at);
     }
-    if build.vertices.len() >= limit || digest.is_empty() {
+    if build.vertices.len() >= limit || digest.is_empty() || digest.len() > NAME_LIMIT {
         return None;
     }
     build.vertices.push(Vertex {
@@ -416,8 +433,21 @@ fn time(at: &prost_types::Timestamp) -> Option<Time> {
     (at.seconds > 0).then(|| Time::default().after(seconds).after(nanos))
 }
 
+/// A name, cut if it is absurdly long.
+fn short(name: String) -> String {
+    if name.len() <= NAME_LIMIT {
+        name
+    } else {
+        cut_at(&name, NAME_LIMIT)
+    }
+}
+
 fn cut(text: &str) -> String {
-    let mut end = text.len().min(TEXT_LIMIT);
+    cut_at(text, TEXT_LIMIT)
+}
+
+fn cut_at(text: &str, limit: usize) -> String {
+    let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
         end = end.saturating_sub(1);
     }

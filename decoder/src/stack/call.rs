@@ -94,7 +94,8 @@ impl CallStream {
             announced.map_or(crate::wire::http2::WINDOW_DEFAULT, i64::from)
         };
         let window = PerSide([window(Side::Client), window(Side::Daemon)]);
-        let id = core.trace.calls.add(|id| Call {
+        let weight = path.len().saturating_add(masked::weight(&metadata));
+        let id = core.trace.calls.add(weight, |id| Call {
             id,
             connection: calls.connection,
             session: calls.session,

@@ -263,7 +263,10 @@ impl http1::Handler for Heard<'_> {
             .map(|(name, value)| (name.as_str(), value.as_str()));
         let target = masked::target(self.core, head.target);
         let request_headers = masked::headers(self.core, borrowed.clone());
-        let id = self.core.trace.exchanges.add(|id| Exchange {
+        let weight = target
+            .len()
+            .saturating_add(masked::weight(&request_headers));
+        let id = self.core.trace.exchanges.add(weight, |id| Exchange {
             id,
             connection: self.exchanges.connection,
             method: head.method.to_owned(),

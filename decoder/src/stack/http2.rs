@@ -205,7 +205,10 @@ impl Heard<'_> {
         let now = self.core.now;
         let target = masked::target(self.core, headers.get(":path").unwrap_or_default());
         let request_headers = masked::headers(self.core, headers.pairs());
-        let id = self.core.trace.exchanges.add(|id| Exchange {
+        let weight = target
+            .len()
+            .saturating_add(masked::weight(&request_headers));
+        let id = self.core.trace.exchanges.add(weight, |id| Exchange {
             id,
             connection: self.calls.connection,
             method: headers.get(":method").unwrap_or_default().to_owned(),

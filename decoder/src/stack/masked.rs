@@ -3,6 +3,19 @@
 use crate::core::Core;
 use crate::protocol::mask::{MASK, is_secret_header, mask_text, mask_url, mask_value};
 
+/// Attributes that are written down of one frontend or exporter.
+const ATTR_LIMIT: usize = 256;
+/// Bytes of one name or value.
+const ATTR_BYTES: usize = 4 << 10;
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(ATTR_BYTES);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default()
+}
+
 /// Header fields as pairs.
 pub(super) fn headers<'a>(
     core: &Core,
@@ -21,6 +34,12 @@ pub(super) fn headers<'a>(
         .collect()
 }
 
+/// Bytes of such pairs.
+pub(super) fn weight(pairs: &[(String, String)]) -> usize {
+    let bytes = |(name, value): &(String, String)| name.len().saturating_add(value.len());
+    pairs.iter().map(bytes).fold(0, usize::saturating_add)
+}
+
 /// Attributes of a frontend or an exporter, by name.
 pub(super) fn attrs<'a>(
     core: &Core,
@@ -29,6 +48,7 @@ pub(super) fn attrs<'a>(
     let show = core.options.show_secrets;
     let mut attrs: Vec<_> = attrs
         .into_iter()
+        .take(ATTR_LIMIT)
         .map(|(name, value)| {
             // `build-arg:TOKEN` is as secret as TOKEN.
             let bare = name.rsplit_once(':').map_or(name, |(_, bare)| bare);
@@ -37,7 +57,7 @@ pub(super) fn attrs<'a>(
             } else {
                 mask_value(bare, value).into_owned()
             };
-            (name.to_owned(), value)
+            (cut(name).to_owned(), cut(&value).to_owned())
         })
         .collect();
     attrs.sort_unstable();

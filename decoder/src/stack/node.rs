@@ -311,7 +311,7 @@ fn open(
     depth: u8,
 ) -> Id<Connection> {
     let opened: Time = core.now;
-    let id = core.trace.connections.add(|id| Connection {
+    let id = core.trace.connections.add(0, |id| Connection {
         id,
         tap,
         parent,

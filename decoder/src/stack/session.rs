@@ -25,7 +25,12 @@ pub(super) fn opened(
     offer: SessionOffer,
 ) -> Id<Session> {
     let opened = core.now;
-    let id = core.trace.sessions.add(|id| Session {
+    let weight = offer
+        .methods
+        .iter()
+        .map(String::len)
+        .fold(offer.uuid.len(), usize::saturating_add);
+    let id = core.trace.sessions.add(weight, |id| Session {
         id,
         uuid: offer.uuid,
         path,

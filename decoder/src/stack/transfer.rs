@@ -62,7 +62,7 @@ impl TransferStream {
         };
         let session = row.session;
         let start = core.now;
-        let transfer = core.trace.transfers.add(|id| Transfer {
+        let transfer = core.trace.transfers.add(0, |id| Transfer {
             id,
             call,
             session,
@@ -215,10 +215,17 @@ impl TransferStream {
         let Some(transfer) = core.trace.transfers.get_mut(self.transfer) else {
             return;
         };
-        let step = transfer
-            .machine
-            .packet(now, from, packet, &core.options.limits);
-        transfer.bytes = transfer.machine.data_bytes();
+        let machine = &mut transfer.machine;
+        let before = machine.entry_bytes();
+        let room = core
+            .options
+            .limits
+            .entry_bytes
+            .saturating_sub(core.entry_bytes);
+        let step = machine.packet(now, from, packet, room);
+        let grown = machine.entry_bytes().saturating_sub(before);
+        core.entry_bytes = core.entry_bytes.saturating_add(grown);
+        transfer.bytes = machine.data_bytes();
         match step {
             Step::Moved => {}
             Step::FileDone(file) => {
@@ -279,6 +286,12 @@ impl TransferStream {
         transfer.end = Some(now);
         core.update(Update::TransferEnded(self.transfer));
         doctor::transfer_ended(core, self.transfer);
+        if let Some(transfer) = core.trace.transfers.get_mut(self.transfer) {
+            core.entry_bytes = core
+                .entry_bytes
+                .saturating_sub(transfer.machine.entry_bytes());
+            transfer.machine.forget_entries();
+        }
     }
 }
 

@@ -80,13 +80,13 @@ pub struct Trace {
 impl Trace {
     pub(crate) fn new(limits: &Limits) -> Self {
         Trace {
-            connections: Table::new(limits.connections),
-            sessions: Table::new(limits.sessions),
-            calls: Table::new(limits.calls),
-            exchanges: Table::new(limits.exchanges),
-            transfers: Table::new(limits.transfers),
-            builds: Table::new(limits.builds),
-            findings: Table::new(limits.findings),
+            connections: Table::new(limits.connections, limits.text),
+            sessions: Table::new(limits.sessions, limits.text),
+            calls: Table::new(limits.calls, limits.text),
+            exchanges: Table::new(limits.exchanges, limits.text),
+            transfers: Table::new(limits.transfers, limits.text),
+            builds: Table::new(limits.builds, limits.text),
+            findings: Table::new(limits.findings, limits.text),
             versions: Versions::default(),
         }
     }

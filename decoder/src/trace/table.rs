@@ -56,29 +56,40 @@ impl<T> fmt::Display for Id<T> {
     }
 }
 
-/// Rows in the order of appearance. When `limit` is reached the oldest row goes: asking for it
-/// then gives `None`, which every reader must be able to live with.
+/// Rows in the order of appearance. When there are too many of them, or they hold too much, the
+/// oldest goes: asking for it then gives `None`, which every reader must be able to live with.
 #[derive(Debug)]
 pub struct Table<T> {
-    rows: VecDeque<T>,
+    rows: VecDeque<(T, usize)>,
     /// Rows that are gone from the front.
     gone: u64,
     limit: usize,
+    /// Bytes that the rows hold besides themselves, and how many they may.
+    weight: usize,
+    weight_limit: usize,
 }
 
 impl<T> Table<T> {
-    pub(crate) fn new(limit: usize) -> Self {
+    /// A table of at most `limit` rows, which hold at most `weight_limit` bytes.
+    pub(crate) fn new(limit: usize, weight_limit: usize) -> Self {
         Table {
             rows: VecDeque::new(),
             gone: 0,
             limit: limit.max(1),
+            weight: 0,
+            weight_limit,
         }
     }
 
-    /// Appends the row that `make` gives for its number.
-    pub(crate) fn add(&mut self, make: impl FnOnce(Id<T>) -> T) -> Id<T> {
-        if self.rows.len() >= self.limit {
-            self.rows.pop_front();
+    /// Appends the row that `make` gives for its number. `weight` is how many bytes it holds
+    /// besides itself: text that somebody sent.
+    pub(crate) fn add(&mut self, weight: usize, make: impl FnOnce(Id<T>) -> T) -> Id<T> {
+        while !self.rows.is_empty()
+            && (self.rows.len() >= self.limit
+                || self.weight.saturating_add(weight) > self.weight_limit)
+        {
+            let lightened = self.rows.pop_front().map_or(0, |(_, weight)| weight);
+            self.weight = self.weight.saturating_sub(lightened);
             self.gone = self.gone.saturating_add(1);
         }
         let number = self
@@ -89,7 +100,8 @@ impl<T> Table<T> {
             number,
             row: PhantomData,
         };
-        self.rows.push_back(make(id));
+        self.weight = self.weight.saturating_add(weight);
+        self.rows.push_back((make(id), weight));
         id
     }
 
@@ -99,21 +111,21 @@ impl<T> Table<T> {
 
     /// The row, unless it is gone.
     pub fn get(&self, id: Id<T>) -> Option<&T> {
-        self.rows.get(self.index(id)?)
+        self.rows.get(self.index(id)?).map(|(row, _)| row)
     }
 
     pub(crate) fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
         let index = self.index(id)?;
-        self.rows.get_mut(index)
+        self.rows.get_mut(index).map(|(row, _)| row)
     }
 
     /// The rows that are still there, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> + ExactSizeIterator {
-        self.rows.iter()
+        self.rows.iter().map(|(row, _)| row)
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
-        self.rows.iter_mut()
+        self.rows.iter_mut().map(|(row, _)| row)
     }
 
     /// How many rows there are now.
@@ -138,8 +150,8 @@ mod tests {
 
     #[test]
     fn the_oldest_row_goes_when_the_table_is_full() {
-        let mut table = Table::new(2);
-        let ids: Vec<_> = (0..3).map(|n| table.add(|_| n)).collect();
+        let mut table = Table::new(2, 100);
+        let ids: Vec<_> = (0..3).map(|n| table.add(1, |_| n)).collect();
         assert_eq!(
             ids.iter().map(|id| id.number()).collect::<Vec<_>>(),
             [1, 2, 3]
@@ -151,5 +163,19 @@ mod tests {
             [None, Some(1), Some(2)]
         );
         assert_eq!((table.len(), table.gone()), (2, 1));
+    }
+
+    #[test]
+    fn old_rows_go_when_the_table_is_too_heavy() {
+        let mut table = Table::new(100, 10);
+        let ids: Vec<_> = [6, 3, 5, 50]
+            .into_iter()
+            .map(|n| table.add(n, |_| n))
+            .collect();
+        // The last one is too heavy by itself, and stands alone.
+        let left: Vec<_> = ids.iter().map(|id| table.get(*id).copied()).collect();
+        assert_eq!(left, [None, None, None, Some(50)]);
+        table.add(1, |_| 1);
+        assert_eq!((table.len(), table.gone()), (1, 4));
     }
 }

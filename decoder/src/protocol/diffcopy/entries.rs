@@ -58,30 +58,44 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// Adds the entry with the next id; gives that id.
-    pub(crate) fn add(&mut self, stat: &Stat, max_entries: usize, max_path_bytes: usize) -> u64 {
+    /// Adds the entry with the next id, which is only counted when it takes more than `room`
+    /// bytes, or one before it was only counted.
+    pub(crate) fn add(&mut self, stat: &Stat, room: usize) {
         let id = self.count;
         self.count = self.count.saturating_add(1);
-        if self.kept.len() < max_entries {
-            let path = stat.path.as_bytes();
-            let fits = self.paths.len().saturating_add(path.len()) <= max_path_bytes;
-            let (path_start, path_len) =
-                match (u32::try_from(self.paths.len()), u16::try_from(path.len())) {
-                    (Ok(start), Ok(len)) if fits => {
-                        self.paths.extend_from_slice(path);
-                        (start, len)
-                    }
-                    _ => (0, 0),
-                };
+        let path = stat.path.as_bytes();
+        let takes = size_of::<Entry>().saturating_add(path.len());
+        let follows = self.kept.len() as u64 == id;
+        let (Ok(path_start), Ok(path_len)) =
+            (u32::try_from(self.paths.len()), u16::try_from(path.len()))
+        else {
+            return;
+        };
+        if follows && takes <= room {
+            self.paths.extend_from_slice(path);
+            let size = u64::try_from(stat.size).unwrap_or(0);
             self.kept.push(Entry {
-                size: u64::try_from(stat.size).unwrap_or(0),
+                size,
                 path_start,
                 path_len,
                 kind: EntryKind::of(stat),
                 requested: false,
             });
         }
-        id
+    }
+
+    /// Bytes that the entries take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.kept
+            .len()
+            .saturating_mul(size_of::<Entry>())
+            .saturating_add(self.paths.len())
+    }
+
+    /// Forgets everything but how many there were.
+    pub(crate) fn forget(&mut self) {
+        self.kept = Vec::new();
+        self.paths = Vec::new();
     }
 
     /// How many entries were announced.

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use super::entries::{Entries, EntryKind};
 use super::packet::{Packet, PacketType};
 use crate::event::{Side, Time};
-use crate::limits::Limits;
 use crate::trace::{File, FileState, Turn};
 
 /// Requests that may be open at once before they are only counted.
 const IN_FLIGHT_LIMIT: usize = 65_536;
+
+/// Files that were open at the end of their transfer whose names are kept.
+const OPEN_FILES_KEPT: usize = 1_024;
 
 /// The state of one packet stream.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct Machine {
 struct InFlight {
     requested: Time,
     bytes: u64,
+    /// What was announced of it, once the entries are forgotten.
+    announced: Option<(String, u64)>,
 }
 
 /// What a packet did.
@@ -133,14 +137,8 @@ impl Machine {
         }
     }
 
-    /// Takes the next packet of `from`.
-    pub(crate) fn packet(
-        &mut self,
-        at: Time,
-        from: Side,
-        packet: &Packet,
-        limits: &Limits,
-    ) -> Step {
+    /// Takes the next packet of `from`. An entry that it announces may take `room` bytes.
+    pub(crate) fn packet(&mut self, at: Time, from: Side, packet: &Packet, room: usize) -> Step {
         if let Some(last) = self.last.get_mut(from.index()) {
             *last = Some(at);
         }
@@ -159,7 +157,7 @@ impl Machine {
                 kind: packet.kind,
                 from,
             }),
-            PacketType::Stat => self.stat(at, packet, limits),
+            PacketType::Stat => self.stat(at, packet, room),
             PacketType::Req => self.request(at, packet.id),
             PacketType::Data => self.data(at, packet),
             PacketType::Fin => self.fin(at, from),
@@ -175,12 +173,12 @@ impl Machine {
         }
     }
 
-    fn stat(&mut self, at: Time, packet: &Packet, limits: &Limits) -> Step {
+    fn stat(&mut self, at: Time, packet: &Packet, room: usize) -> Step {
         let Some(stat) = &packet.stat else {
             self.final_stat.get_or_insert(at);
             return Step::Moved;
         };
-        self.entries.add(stat, limits.entries, limits.path_bytes);
+        self.entries.add(stat, room);
         match EntryKind::of(stat) {
             EntryKind::File => {
                 self.files = self.files.saturating_add(1);
@@ -231,6 +229,7 @@ impl Machine {
                 InFlight {
                     requested: at,
                     bytes: 0,
+                    announced: None,
                 },
             );
         } else {
@@ -351,17 +350,41 @@ impl Machine {
         &self.last_path
     }
 
-    /// Files that were asked for and whose end has not come, oldest request first.
+    /// Files that were asked for and whose end has not come, by id.
     pub fn open_files(&self) -> impl Iterator<Item = File> {
-        self.in_flight.iter().map(|(&id, open)| File {
-            id,
-            path: self.entries.path(id).map(str::to_owned),
-            size: self.entries.get(id).map(|entry| entry.size),
-            bytes: open.bytes,
-            requested: open.requested,
-            completed: None,
-            state: FileState::Open,
+        self.in_flight.iter().map(|(&id, open)| {
+            let kept = || {
+                let path = self.entries.path(id)?.to_owned();
+                Some((path, self.entries.get(id)?.size))
+            };
+            let announced = open.announced.clone().or_else(kept);
+            let (path, size) = announced.unzip();
+            File {
+                id,
+                path,
+                size,
+                bytes: open.bytes,
+                requested: open.requested,
+                completed: None,
+                state: FileState::Open,
+            }
         })
+    }
+
+    /// Bytes that the entries take.
+    pub(crate) fn entry_bytes(&self) -> usize {
+        self.entries.bytes()
+    }
+
+    /// The transfer is over: forgets the entries, but for how many there were, and for the files
+    /// that are still open.
+    pub(crate) fn forget_entries(&mut self) {
+        let entries = &self.entries;
+        for (id, open) in self.in_flight.iter_mut().take(OPEN_FILES_KEPT) {
+            let size = entries.get(*id).map_or(0, |entry| entry.size);
+            open.announced = entries.path(*id).map(|path| (path.to_owned(), size));
+        }
+        self.entries.forget();
     }
 
     /// Whose turn it is; `None` when nobody owes anything any more.
@@ -478,7 +501,7 @@ mod tests {
         fn say(&mut self, from: Side, packet: Packet) -> Step {
             self.clock += 1;
             self.machine
-                .packet(Time(self.clock), from, &packet, &Limits::default())
+                .packet(Time(self.clock), from, &packet, usize::MAX)
         }
 
         fn turn(&self) -> (Side, String) {
