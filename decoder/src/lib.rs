@@ -6,7 +6,7 @@
 //!
 //! The way of the data, top-down: [`Decoder`] → `stack` (the layers of one connection) → [`wire`]
 //! (bytes cut into requests, frames, messages) and [`protocol`] (what they mean) → [`trace`]
-//! (what was said) → `doctor` (what is wrong).
+//! (what was said) → `doctor` (what is wrong). [`describe`] puts single messages into words.
 //!
 //! Anything that comes off a wire may be malformed, endless or hostile: nothing here panics on
 //! it, and nothing grows with it beyond [`Limits`].

@@ -12,6 +12,7 @@ use buildtap_decoder::event::{Closed, Endpoints, Side, TapEvent, TapId, Time};
 use buildtap_decoder::trace::{Call, Content, Message, Trace};
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::peers::scenario::{self, Scene};
+use buildtap_fixtures::peers::script::{Mode, Output};
 use serde_json::{Value, json};
 
 const DOC: &str = include_str!("../../docs/json.md");
@@ -77,6 +78,41 @@ fn hanging() -> &'static [Event] {
         let Scene { client, mut daemon } = scenario::demo_hang();
         daemon.pace = Duration::from_millis(5);
         let client = client.give_up_after(Duration::from_secs(3));
+        play(Scene { client, daemon })
+    })
+}
+
+/// A healthy build inside a `Control.Session`, with an archive as its output, played once.
+fn nested() -> &'static [Event] {
+    static EVENTS: OnceLock<Vec<Event>> = OnceLock::new();
+    EVENTS.get_or_init(|| {
+        let mut scene = scenario::demo_build().by(Mode::Nested);
+        scene.client.output = Output::Tar;
+        scene.daemon.pace = Duration::from_millis(5);
+        play(scene)
+    })
+}
+
+/// A build whose client gives up in the middle of the context, and says so; played once.
+fn failing() -> &'static [Event] {
+    static EVENTS: OnceLock<Vec<Event>> = OnceLock::new();
+    EVENTS.get_or_init(|| {
+        let Scene { client, mut daemon } = scenario::demo_build();
+        daemon.pace = Duration::from_millis(5);
+        let client = client.err_packet_after("context", 5, "read failed: API_TOKEN=hunter2");
+        play(Scene { client, daemon })
+    })
+}
+
+/// A build whose client sends the files of the context but not their ends; played once.
+fn unended() -> &'static [Event] {
+    static EVENTS: OnceLock<Vec<Event>> = OnceLock::new();
+    EVENTS.get_or_init(|| {
+        let Scene { client, mut daemon } = scenario::demo_build();
+        daemon.pace = Duration::from_millis(5);
+        let client = client
+            .never_end_files("context")
+            .give_up_after(Duration::from_secs(2));
         play(Scene { client, daemon })
     })
 }
@@ -311,7 +347,14 @@ impl Checker {
 #[test]
 fn what_is_written_is_described_and_what_is_described_is_written() {
     let mut checker = Checker::new();
-    let all = [healthy().to_vec(), hanging().to_vec(), odd()];
+    let all = [
+        healthy().to_vec(),
+        hanging().to_vec(),
+        nested().to_vec(),
+        failing().to_vec(),
+        unended().to_vec(),
+        odd(),
+    ];
     for events in all {
         // Cut short as well: what is open looks different.
         for part in [events.len(), events.len() / 2] {
@@ -393,7 +436,7 @@ fn keys(trace: &Trace) -> BTreeSet<String> {
 
 #[test]
 fn everything_is_written_once_wherever_the_events_end() {
-    for events in [healthy(), hanging()] {
+    for events in [healthy(), hanging(), nested(), failing(), unended()] {
         let step = (events.len() / 40).max(1);
         for part in (0..=events.len()).rev().step_by(step) {
             for at_once in [true, false] {
@@ -421,15 +464,12 @@ fn everything_is_written_once_wherever_the_events_end() {
 #[test]
 fn a_healthy_build_and_who_refers_to_whom() {
     let (lines, decoder) = replay(healthy(), true);
-    if let Some(path) = std::env::var_os("BUILDTAP_TEST_JSON") {
-        std::fs::write(path, lines.join("\n")).unwrap();
-    }
     let values: Vec<_> = lines.iter().map(|line| parse(line)).collect();
     let of = |kind: &'static str| values.iter().filter(move |value| value["kind"] == kind);
     let uuid = &decoder.trace().sessions.iter().next().unwrap().uuid;
     let session = of("session").next().unwrap();
     assert_eq!(session["id"], json!(uuid));
-    assert_eq!(session["state"], "closed");
+    assert_eq!(session["path"], "engine-session");
     let build = of("build").next().unwrap();
     assert_eq!(
         (&build["session"], &build["state"]),
@@ -451,14 +491,10 @@ fn a_healthy_build_and_who_refers_to_whom() {
         .find(|value| value["id"] == export["call"])
         .unwrap();
     assert_eq!(
-        (&call["caller"], &call["state"]),
-        (&json!("daemon"), &json!("complete"))
+        (&call["caller"], &call["session"]),
+        (&json!("daemon"), &json!(uuid))
     );
-    assert_eq!(
-        (&call["status"], &call["session"]),
-        (&json!("OK"), &json!(uuid))
-    );
-    // The steps come after the build's answer, and after everything that was reported of them.
+    // The steps come after the build.
     let at = |kind| {
         lines
             .iter()
@@ -478,6 +514,72 @@ fn a_healthy_build_and_who_refers_to_whom() {
             .count(),
         0
     );
+}
+
+#[test]
+fn steps_are_written_when_nothing_more_is_reported_of_them() {
+    let of_vertices = |lines: &[String]| -> Vec<String> {
+        let is = |line: &&String| line.starts_with("{\"kind\":\"vertex\"");
+        lines.iter().filter(is).cloned().collect()
+    };
+    for events in [healthy(), nested()] {
+        let (lines, decoder) = replay(events, true);
+        let mut last = String::new();
+        Writer::new(false).remaining(decoder.trace(), &mut last);
+        let last: Vec<_> = last.lines().map(str::to_owned).collect();
+        assert!(!of_vertices(&lines).is_empty());
+        assert_eq!(of_vertices(&lines), of_vertices(&last));
+        assert!(lines.last().unwrap() != of_vertices(&lines).last().unwrap());
+    }
+}
+
+#[test]
+fn an_archive() {
+    let (lines, _) = replay(nested(), true);
+    let values: Vec<_> = lines.iter().map(|line| parse(line)).collect();
+    let archive = values
+        .iter()
+        .find(|value| value["kind"] == "transfer" && value["flavour"] == "bytes")
+        .unwrap();
+    assert_eq!(
+        (&archive["flavour"], &archive["entries"]),
+        (&json!("bytes"), &json!(0))
+    );
+    assert!(archive["bytes"].as_u64().unwrap() > 100_000);
+}
+
+#[test]
+fn a_transfer_that_fails_says_why() {
+    let (lines, _) = replay(failing(), true);
+    let values: Vec<_> = lines.iter().map(|line| parse(line)).collect();
+    let failed = values
+        .iter()
+        .find(|value| value["kind"] == "transfer" && value["state"] == "failed")
+        .unwrap();
+    assert_eq!(failed["name"], "context");
+    let error = failed["error"].as_str().unwrap();
+    assert!(error.contains("read failed"), "{error}");
+    assert!(!lines.iter().any(|line| line.contains("hunter2")));
+}
+
+#[test]
+fn files_that_do_not_end_with_their_transfer_fail_with_it() {
+    let (lines, _) = replay(unended(), true);
+    let values: Vec<_> = lines.iter().map(|line| parse(line)).collect();
+    let is_failed = |value: &Value| value["kind"] == "transfer" && value["state"] == "failed";
+    let at = values.iter().position(is_failed).unwrap();
+    let of_it = |value: &Value| value["kind"] == "file" && value["transfer"] == values[at]["id"];
+    let files: Vec<_> = values.iter().filter(|value| of_it(value)).collect();
+    assert_eq!(json!(files.len()), values[at]["requested"]);
+    assert!(
+        files.iter().all(|file| file["state"] == "failed"),
+        "{files:?}"
+    );
+    assert!(
+        files.iter().all(|file| file["bytes"] == file["size"]),
+        "{files:?}"
+    );
+    assert!(values.iter().rposition(of_it).unwrap() < at);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The objects, one type for each `kind`, fields in the order in which they are written.
 //!
 //! `docs/json.md` says what each field means; `tests/json.rs` holds both together. A field that
-//! does not apply is null, never left out: except in `message`, where it depends on `type`.
+//! does not apply is null; only in `message`, of which there are many, it is left out.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -159,17 +159,29 @@ pub(super) enum Content<'a> {
 pub(super) struct Packet<'a> {
     #[serde(rename = "type")]
     pub(super) kind: Cow<'static, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) entry: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mode: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) gid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) size: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mod_time: Option<At>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) linkname: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) xattrs: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) data: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) text: Option<Cow<'a, str>>,
 }
 

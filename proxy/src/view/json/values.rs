@@ -2,7 +2,6 @@
 //! obeys.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -67,10 +66,9 @@ impl Formatter for SafeFormatter {
             writer.write_all(plain.as_bytes())?;
             let mut characters = from.chars();
             if let Some(character) = characters.next() {
-                // All of them are in the Basic Multilingual Plane.
-                let mut escaped = String::new();
-                let _ = write!(escaped, "\\u{:04x}", u32::from(character));
-                writer.write_all(escaped.as_bytes())?;
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
             }
             rest = characters.as_str();
         }
