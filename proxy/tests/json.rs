@@ -113,7 +113,17 @@ fn unended() -> &'static [Event] {
         let client = client
             .never_end_files("context")
             .give_up_after(Duration::from_secs(2));
-        play(Scene { client, daemon })
+        let mut events = play(Scene { client, daemon });
+        // Whether the relay sees its client go before it is stopped is a matter of luck.
+        events.retain(|(.., told)| !matches!(told, Told::Other(TapEvent::Close { .. })));
+        let taps: BTreeSet<_> = events.iter().map(|(_, tap, _)| *tap).collect();
+        let last = events.last().unwrap().0;
+        let by = Some(Side::Client);
+        let close = Told::Other(TapEvent::Close {
+            how: Closed::Reset { by },
+        });
+        events.extend(taps.into_iter().map(|tap| (last, tap, close.clone())));
+        events
     })
 }
 
@@ -589,7 +599,7 @@ fn a_build_that_hangs_says_whose_turn_it_is() {
     let last = events.last().unwrap().0;
     let before: Vec<_> = events
         .iter()
-        .filter(|(at, ..)| last.since(*at) > Duration::from_millis(1500))
+        .filter(|(at, ..)| last.since(*at) > Duration::from_millis(500))
         .cloned()
         .collect();
     let (lines, _) = replay(&before, true);
