@@ -31,6 +31,7 @@ mod inflate;
 mod limits;
 pub mod protocol;
 mod stack;
+mod text;
 pub mod trace;
 pub mod wire;
 

@@ -17,6 +17,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::mask::{mask_text, mask_url};
+use crate::text::head;
 
 /// Most operations of a definition that are read.
 pub const MAX_OPS: usize = 10_000;
@@ -235,7 +236,7 @@ impl Op {
             kind: op.map_or(Kind::Unknown, Kind::of),
             text: op.map_or_else(|| "cannot be decoded".to_owned(), describe),
             mounts: op.map(mounts).unwrap_or_default(),
-            name: name.map(|name| line(&mask_text(clip(name)))),
+            name: name.map(|name| line(&mask_text(head(name, MAX_READ)))),
             platform: op.and_then(|op| op.platform.as_ref()).map(platform),
             location: location(definition, &digest),
             inputs: inputs
@@ -258,7 +259,9 @@ fn digest(encoded: &[u8]) -> String {
 /// `copy /src → /dest`.
 pub fn describe(op: &pb::Op) -> String {
     let text = match &op.op {
-        Some(pb::op::Op::Source(source)) => mask_url(clip(&source.identifier)).into_owned(),
+        Some(pb::op::Op::Source(source)) => {
+            mask_url(head(&source.identifier, MAX_READ)).into_owned()
+        }
         Some(pb::op::Op::Exec(exec)) => {
             let args = exec.meta.as_ref().map(|meta| meta.args.as_slice());
             mask_text(&command(args.unwrap_or_default())).into_owned()
@@ -270,13 +273,13 @@ pub fn describe(op: &pb::Op) -> String {
             parts.join("; ")
         }
         Some(pb::op::Op::Build(build)) => match build.attrs.get("llb.filename") {
-            Some(file) => format!("build of {}", clip(file)),
+            Some(file) => format!("build of {}", head(file, MAX_READ)),
             None => "build".to_owned(),
         },
         Some(pb::op::Op::Merge(merge)) => format!("merge of {}", merge.inputs.len()),
         Some(pb::op::Op::Diff(_)) => "diff".to_owned(),
         Some(pb::op::Op::Passthrough(passthrough)) => {
-            format!("passthrough {}", clip(&passthrough.id))
+            format!("passthrough {}", head(&passthrough.id, MAX_READ))
         }
         None => "result".to_owned(),
     };
@@ -288,7 +291,7 @@ fn command(args: &[String]) -> String {
     if let [shell, flag, script] = args {
         let shell = shell.rsplit('/').next().unwrap_or_default();
         if flag == "-c" && matches!(shell, "sh" | "bash" | "ash" | "dash" | "zsh") {
-            return clip(script).to_owned();
+            return head(script, MAX_READ).to_owned();
         }
     }
     let mut text = String::new();
@@ -299,7 +302,7 @@ fn command(args: &[String]) -> String {
         if !text.is_empty() {
             text.push(' ');
         }
-        let arg = clip(arg);
+        let arg = head(arg, MAX_READ);
         if arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "\"'$`;|&<>".contains(c)) {
             _ = write!(text, "'{}'", arg.replace('\'', r"'\''"));
         } else {
@@ -310,7 +313,7 @@ fn command(args: &[String]) -> String {
 }
 
 fn action(action: &pb::FileAction) -> String {
-    let path = |path| mask_text(clip(path));
+    let path = |path| mask_text(head(path, MAX_READ));
     match &action.action {
         Some(Action::Copy(copy)) => format!("copy {} → {}", path(&copy.src), path(&copy.dest)),
         Some(Action::Mkfile(file)) => {
@@ -330,9 +333,15 @@ fn mounts(op: &pb::Op) -> Vec<String> {
     let Some(pb::op::Op::Exec(exec)) = &op.op else {
         return Vec::new();
     };
-    let named = |id: &str, other: &str| line(if id.is_empty() { other } else { clip(id) });
+    let named = |id: &str, other: &str| {
+        line(if id.is_empty() {
+            other
+        } else {
+            head(id, MAX_READ)
+        })
+    };
     let mount = |mount: &pb::Mount| {
-        let dest = line(clip(&mount.dest));
+        let dest = line(head(&mount.dest, MAX_READ));
         match pb::MountType::try_from(mount.mount_type) {
             Ok(pb::MountType::Bind) if dest == "/" => None,
             Ok(pb::MountType::Bind) => Some(format!("mount at {dest}")),
@@ -351,7 +360,7 @@ fn mounts(op: &pb::Op) -> Vec<String> {
     };
     let environment = |secret: &pb::SecretEnv| {
         let id = named(&secret.id, "without id");
-        format!("secret {id} in ${}", line(clip(&secret.name)))
+        format!("secret {id} in ${}", line(head(&secret.name, MAX_READ)))
     };
     let mut told = exec
         .mounts
@@ -364,9 +373,13 @@ fn mounts(op: &pb::Op) -> Vec<String> {
 }
 
 fn platform(platform: &pb::Platform) -> String {
-    let mut text = format!("{}/{}", clip(&platform.os), clip(&platform.architecture));
+    let mut text = format!(
+        "{}/{}",
+        head(&platform.os, MAX_READ),
+        head(&platform.architecture, MAX_READ)
+    );
     if !platform.variant.is_empty() {
-        _ = write!(text, "/{}", clip(&platform.variant));
+        _ = write!(text, "/{}", head(&platform.variant, MAX_READ));
     }
     line(&text)
 }
@@ -379,21 +392,16 @@ fn location(definition: &pb::Definition, digest: &str) -> Option<String> {
         .infos
         .get(usize::try_from(location.source_index).ok()?)?;
     let start = location.ranges.first()?.start?;
-    Some(line(&format!("{}:{}", clip(&info.filename), start.line)))
+    Some(line(&format!(
+        "{}:{}",
+        head(&info.filename, MAX_READ),
+        start.line
+    )))
 }
 
 /// What stands for the parts that are not told.
 fn more(parts: usize) -> Option<String> {
     (parts > 0).then(|| format!("and {parts} more"))
-}
-
-/// The beginning of a string that may be very long.
-fn clip(text: &str) -> &str {
-    if text.len() <= MAX_READ {
-        return text;
-    }
-    let end = (0..=MAX_READ).rev().find(|&end| text.is_char_boundary(end));
-    end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// Text as one line of at most [`MAX_TEXT`] characters: white space and control characters in a

@@ -13,6 +13,7 @@ use crate::doctor;
 use crate::event::{Side, Time};
 use crate::protocol::engine::BuildQuery;
 use crate::protocol::llb;
+use crate::text::head;
 use crate::trace::{
     Build, BuildState, Call, CallState, Exchange, Exporter, Id, Update, Vertex, VertexProgress,
     same_session,
@@ -438,20 +439,12 @@ fn short(name: String) -> String {
     if name.len() <= NAME_LIMIT {
         name
     } else {
-        cut_at(&name, NAME_LIMIT)
+        head(&name, NAME_LIMIT).to_owned()
     }
 }
 
 fn cut(text: &str) -> String {
-    cut_at(text, TEXT_LIMIT)
-}
-
-fn cut_at(text: &str, limit: usize) -> String {
-    let mut end = text.len().min(limit);
-    while !text.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    text.get(..end).unwrap_or_default().to_owned()
+    head(text, TEXT_LIMIT).to_owned()
 }
 
 /// Ties a call to the build that it serves and, where its name allows it, to the vertex that

@@ -2,19 +2,12 @@
 
 use crate::core::Core;
 use crate::protocol::mask::{MASK, is_secret_header, mask_text, mask_url, mask_value};
+use crate::text::head;
 
 /// Attributes that are written down of one frontend or exporter.
 const ATTR_LIMIT: usize = 256;
 /// Bytes of one name or value.
 const ATTR_BYTES: usize = 4 << 10;
-
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(ATTR_BYTES);
-    while !text.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    text.get(..end).unwrap_or_default()
-}
 
 /// Header fields as pairs.
 pub(super) fn headers<'a>(
@@ -57,7 +50,10 @@ pub(super) fn attrs<'a>(
             } else {
                 mask_value(bare, value).into_owned()
             };
-            (cut(name).to_owned(), cut(&value).to_owned())
+            (
+                head(name, ATTR_BYTES).to_owned(),
+                head(&value, ATTR_BYTES).to_owned(),
+            )
         })
         .collect();
     attrs.sort_unstable();

@@ -25,7 +25,7 @@ pub use connection::{Connection, GoAway, Http2, Protocol, Undecodable, Versions}
 pub use exchange::Exchange;
 pub use finding::{Finding, Severity, Subject};
 pub(crate) use session::same_session;
-pub use session::{Session, SessionPath};
+pub use session::{Session, SessionPath, bare_session};
 pub use table::{Id, Table};
 pub use transfer::{Direction, File, FileState, Flavour, Transfer, TransferState, Turn};
 pub use update::{Content, Message, Text, TextSource, Update};

@@ -45,10 +45,18 @@ impl Session {
     }
 }
 
-/// Whether a build's session field names this session: BuildKit strips a prefix up to the first
-/// colon (`session/manager.go`).
+/// The session id in a build's session field: BuildKit strips a prefix up to the first colon
+/// (`session/manager.go`).
+pub fn bare_session(named: &str) -> &str {
+    match named.split_once(':') {
+        Some((_, rest)) if !rest.is_empty() => rest,
+        _ => named,
+    }
+}
+
+/// Whether a build's session field names this session.
 pub(crate) fn same_session(named: &str, uuid: &str) -> bool {
-    named == uuid || named.split_once(':').is_some_and(|(_, rest)| rest == uuid)
+    named == uuid || bare_session(named) == uuid
 }
 
 /// How a session came to be.

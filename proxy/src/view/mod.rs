@@ -41,7 +41,7 @@ enum Form {
     /// For people: the log if that is wanted, else only what is wrong; and the summary.
     Text { log: Log, all: bool },
     /// For programs.
-    Json(json::Writer),
+    Json(Box<json::Writer>),
 }
 
 impl View {
@@ -56,7 +56,7 @@ impl View {
                 log: Log::new(paint, output.width),
                 all: args.log,
             },
-            Format::Json => Form::Json(json::Writer::new(args.show_secrets)),
+            Format::Json => Form::Json(Box::new(json::Writer::new(args.show_secrets))),
         };
         Ok(View {
             output,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use buildtap_decoder::event::{Closed, Side, Time};
 use buildtap_decoder::protocol::diffcopy::{self, EntryKind, PacketType};
 use buildtap_decoder::protocol::mask::mask_text;
-use buildtap_decoder::trace::{self, BuildState, Flavour, Id, Trace, TransferState};
+use buildtap_decoder::trace::{self, BuildState, Flavour, Id, Trace, TransferState, bare_session};
 use buildtap_decoder::wire::http2::{error_code_name, setting_name};
 
 use super::objects::{
@@ -468,12 +468,4 @@ fn map(pairs: &[(String, String)]) -> BTreeMap<&str, &str> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .collect()
-}
-
-/// BuildKit ignores a prefix up to the first colon (`session/manager.go`).
-fn bare_session(named: &str) -> &str {
-    match named.split_once(':') {
-        Some((_, rest)) if !rest.is_empty() => rest,
-        _ => named,
-    }
 }

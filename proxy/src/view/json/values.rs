@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, UNIX_EPOCH};
 
+use buildtap_decoder::describe::disturbs;
 use buildtap_decoder::event::Time;
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
@@ -61,7 +62,7 @@ impl Formatter for SafeFormatter {
         W: ?Sized + io::Write,
     {
         let mut rest = fragment;
-        while let Some(at) = rest.find(acts) {
+        while let Some(at) = rest.find(disturbs) {
             let (plain, from) = rest.split_at(at);
             writer.write_all(plain.as_bytes())?;
             let mut characters = from.chars();
@@ -74,13 +75,6 @@ impl Formatter for SafeFormatter {
         }
         writer.write_all(rest.as_bytes())
     }
-}
-
-/// Whether a character does something instead of being seen.
-fn acts(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
