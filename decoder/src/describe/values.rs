@@ -17,7 +17,7 @@ use super::secrets::{Rule, is_of_secret_package, rule};
 use super::text::{self, announces_secret, masked};
 use crate::protocol::grpc_status;
 use crate::protocol::llb::Graph;
-use crate::protocol::mask::{is_secret_name, mask_text};
+use crate::protocol::mask::is_secret_name;
 
 /// How many messages are shown within each other, the outermost included.
 const MAX_DEPTH: usize = 24;
@@ -157,7 +157,7 @@ impl Writer<'_> {
                 members.insert("message".to_owned(), text::text(&status.message, self.show));
                 let details = grpc_status::details(&status).into_iter().map(|detail| {
                     let line = detail.to_string();
-                    text::cut(&mask_text(&line)).into_owned()
+                    text::cut(&text::mask(&line)).into_owned()
                 });
                 let details: Vec<String> = details.collect();
                 if !details.is_empty() {
@@ -193,6 +193,7 @@ impl Writer<'_> {
                     return MORE.into();
                 };
                 let kind = entry.map_entry_value_field().kind();
+                let plain = matches!(kind, Kind::String | Kind::Bytes);
                 let mut members = Map::new();
                 for (key, value) in entries {
                     if self.left == 0 {
@@ -201,7 +202,7 @@ impl Writer<'_> {
                     }
                     let (key, secret) = self.key(key);
                     let known = match known {
-                        Known::Nothing => Known::secret_if(secret),
+                        Known::Nothing => Known::secret_if(plain && secret),
                         known => known,
                     };
                     members.insert(key, self.single(&kind, value, known, depth));

@@ -69,7 +69,7 @@ pub(crate) fn session_closed(core: &mut Core, id: Id<Session>) {
     let Some(session) = core.trace.sessions.get(id) else {
         return;
     };
-    if session.accepted.is_none() {
+    if session.accepted.is_none() || core.trace.is_partial(session.connection) {
         return;
     }
     let Some((at, by)) = session.closed else {

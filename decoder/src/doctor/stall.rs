@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::transfers::{name, packets_read_as_bytes};
+use super::transfers::{is_partial, name, packets_read_as_bytes};
 use super::{Case, ago, report};
 use crate::core::Core;
 use crate::event::Side;
@@ -51,7 +51,7 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
     let Some(transfer) = core.trace.transfers.get(id) else {
         return;
     };
-    if transfer.flavour != Flavour::Packet {
+    if transfer.flavour != Flavour::Packet || is_partial(core, id) {
         return;
     }
     let Some(turn) = transfer.machine.turn() else {
@@ -159,7 +159,7 @@ fn callback(core: &mut Core, id: Id<Call>) {
         .last
         .max(call.response.last)
         .unwrap_or(call.start);
-    if now.since(last) < stall {
+    if now.since(last) < stall || core.trace.is_partial(call.connection) {
         return;
     }
     let service = call.service.rsplit('.').next().unwrap_or_default();

@@ -43,6 +43,15 @@ fn simple(
     report(core, case);
 }
 
+/// Whether bytes of a transfer may be missing: then what its machine makes of the rest is no
+/// evidence against anybody.
+pub(super) fn is_partial(core: &Core, id: Id<Transfer>) -> bool {
+    let transfer = core.trace.transfers.get(id);
+    transfer
+        .and_then(|transfer| core.trace.calls.get(transfer.call))
+        .is_some_and(|call| core.trace.is_partial(call.connection))
+}
+
 /// The first bytes are not what the build's exporter promised.
 pub(crate) fn flavour_contradicted(core: &mut Core, id: Id<Transfer>, before: Flavour) {
     simple(
@@ -62,6 +71,9 @@ pub(crate) fn flavour_contradicted(core: &mut Core, id: Id<Transfer>, before: Fl
 
 /// The receiver of an archive answered, which only a receiver of packets does.
 pub(crate) fn receiver_spoke(core: &mut Core, id: Id<Transfer>) {
+    if is_partial(core, id) {
+        return;
+    }
     simple(
         core,
         id,
@@ -115,6 +127,9 @@ pub(crate) fn file_done(core: &mut Core, id: Id<Transfer>, file: &File) {
     let Some(size) = file.size.filter(|size| *size != file.bytes) else {
         return;
     };
+    if is_partial(core, id) {
+        return;
+    }
     let path = file
         .path
         .clone()
@@ -139,6 +154,9 @@ pub(crate) fn file_done(core: &mut Core, id: Id<Transfer>, file: &File) {
 
 /// A packet broke a rule.
 pub(crate) fn violation(core: &mut Core, id: Id<Transfer>, from: Side, violation: &Violation) {
+    if is_partial(core, id) {
+        return;
+    }
     let (code, summary, advice) = match violation {
         Violation::OutOfOrder { before, after } => (
             "stat-order-violation",
@@ -208,6 +226,9 @@ pub(crate) fn transfer_ended(core: &mut Core, id: Id<Transfer>) {
     let Some(call) = core.trace.calls.get(transfer.call) else {
         return;
     };
+    if core.trace.is_partial(call.connection) {
+        return;
+    }
     // What ended because its session or build ended is said there.
     let own_fault = call.state == CallState::Complete
         && call.status.as_ref().is_none_or(|status| status.code == 0);
@@ -240,7 +261,8 @@ pub(super) fn packets_read_as_bytes(core: &mut Core, id: Id<Transfer>) -> bool {
     };
     let machine = &transfer.machine;
     let receiver = transfer.sender().peer();
-    let fits = transfer.service == "FileSend"
+    let fits = !is_partial(core, id)
+        && transfer.service == "FileSend"
         && transfer.flavour == Flavour::Packet
         && machine.final_stat().is_some()
         && machine.files() > 0

@@ -272,6 +272,10 @@ pub(super) fn solve_ended(core: &mut Core, call: Id<Call>) {
         return;
     };
     let Some(build) = row.build else { return };
+    if row.status.is_none() && core.trace.is_partial(row.connection) {
+        // The answer may have been among what is missing.
+        return;
+    }
     let (state, error) = match (&row.status, row.state) {
         (Some(status), _) if status.code == 0 => (BuildState::Complete, None),
         (Some(status), _) if status.code == CANCELED => {

@@ -91,12 +91,16 @@ impl Http1 {
     }
 
     pub(super) fn end(&mut self, core: &mut Core, from: Side) {
+        if core.trace.is_partial(self.exchanges.connection) {
+            // What seems to be cut short may have ended where bytes are missing.
+            return;
+        }
         let Http1 { wire, exchanges } = self;
         wire.end(from, &mut Heard { core, exchanges });
     }
 
     pub(super) fn close(&mut self, core: &mut Core, how: Closed) {
-        if how == Closed::Abandoned {
+        if how == Closed::Abandoned || core.trace.is_partial(self.exchanges.connection) {
             return;
         }
         for side in Side::BOTH {

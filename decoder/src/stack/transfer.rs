@@ -253,6 +253,10 @@ impl TransferStream {
         let Some(row) = core.trace.calls.get(call) else {
             return;
         };
+        if core.trace.is_partial(row.connection) {
+            // Its end may have been said where nothing could be read: it stays open.
+            return;
+        }
         let complete = row.state == CallState::Complete;
         let (code, error) = match (&row.status, &row.reset) {
             (Some(status), _) => (status.code, status.message.clone()),

@@ -90,4 +90,18 @@ impl Trace {
             versions: Versions::default(),
         }
     }
+
+    /// Whether some of what was said on a connection, or on one that carries it, could not be
+    /// decoded: then what is not in the trace may have been said all the same.
+    pub fn is_partial(&self, connection: Id<Connection>) -> bool {
+        let mut next = Some(connection);
+        while let Some(connection) = next.and_then(|id| self.connections.get(id)) {
+            if connection.undecodable.0.iter().any(Option::is_some) {
+                return true;
+            }
+            // Always one that was opened before: this ends.
+            next = connection.parent.map(|(outer, _)| outer);
+        }
+        false
+    }
 }

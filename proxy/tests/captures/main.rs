@@ -1,0 +1,138 @@
+//! The recorded sessions of real clients and daemons: `fixtures/captures`.
+//!
+//! What is decoded is held against what another reader found (`truth`); what is shown, against
+//! snapshots that were read by a person (`views`); and the decoding of a session must depend
+//! neither on how its bytes were cut nor on all of them being there (`splits`).
+
+use std::path::PathBuf;
+
+use buildtap_decoder::event::{Closed, Endpoints, Side, TapEvent, TapId, Time};
+use buildtap_decoder::{Decoder, Options};
+use buildtap_fixtures::capture;
+
+mod splits;
+mod truth;
+//VIEWS
+
+/// Every capture, and what there is to find in it.
+const CAPTURES: &[(&str, &[&str])] = &[
+    ("buildx-context", &[]),
+    ("buildx-failing", &["build-failed"]),
+    ("buildx-local-export", &[]),
+    ("buildx-secret", &[]),
+    ("buildx-sid-cancelled", &[]),
+    ("buildx-sid-local-export", &[]),
+    ("buildx-tar-export", &[]),
+    ("cancelled-build", &[]),
+    ("context-cold", &[]),
+    ("context-warm", &[]),
+    ("exec-tunnel-local-export", &[]),
+    ("failing-dockerfile", &["build-error-in-stream"]),
+    ("image-build", &[]),
+    ("local-export", &[]),
+    ("nested-local-export", &[]),
+    ("nested-tar-export", &[]),
+    ("run-build", &[]),
+    ("secret", &[]),
+    ("ssh-forward", &[]),
+    ("tar-export", &[]),
+];
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/captures")
+}
+
+fn path(name: &str) -> PathBuf {
+    folder().join(name).with_extension("pcap")
+}
+
+/// What a tap saw, to be told as often as needed.
+#[derive(Clone, Debug)]
+enum Told {
+    Chunk(Side, Vec<u8>),
+    Gap(Side, Option<u64>),
+    HalfClose(Side),
+    Open(Endpoints),
+    Close(Closed),
+}
+
+type Event = (Time, TapId, Told);
+
+/// The events of a capture.
+fn events(name: &str) -> Vec<Event> {
+    let mut capture = capture::open(path(name), capture::Options::default()).unwrap();
+    let mut events = Vec::new();
+    let mut is_finished = false;
+    loop {
+        match capture.next().unwrap() {
+            Some(event) => {
+                let told = match event.event {
+                    TapEvent::Chunk { from, bytes } => Told::Chunk(from, bytes.to_vec()),
+                    TapEvent::Gap { from, bytes } => Told::Gap(from, bytes),
+                    TapEvent::HalfClose { from } => Told::HalfClose(from),
+                    TapEvent::Open(endpoints) => Told::Open(endpoints),
+                    TapEvent::Close { how } => Told::Close(how),
+                    TapEvent::Blocked { .. } | TapEvent::Unblocked { .. } => {
+                        unreachable!("a capture does not tell who reads")
+                    }
+                };
+                events.push((event.time, event.tap, told));
+            }
+            None if is_finished => return events,
+            None => {
+                capture.finish().unwrap();
+                is_finished = true;
+            }
+        }
+    }
+}
+
+fn decode(events: &[Event], options: Options) -> Decoder {
+    let mut decoder = Decoder::new(options);
+    for (at, tap, told) in events {
+        let event = match told {
+            Told::Chunk(from, bytes) => TapEvent::Chunk { from: *from, bytes },
+            Told::Gap(from, bytes) => TapEvent::Gap {
+                from: *from,
+                bytes: *bytes,
+            },
+            Told::HalfClose(from) => TapEvent::HalfClose { from: *from },
+            Told::Open(endpoints) => TapEvent::Open(endpoints.clone()),
+            Told::Close(how) => TapEvent::Close { how: *how },
+        };
+        decoder.event(*at, *tap, event);
+    }
+    decoder.finish();
+    decoder
+}
+
+#[test]
+fn every_capture_is_listed() {
+    let mut there: Vec<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "pcap")
+        })
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    there.sort();
+    let listed: Vec<&str> = CAPTURES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(there, listed);
+}
+
+/// A healthy session gives no finding, a failing one exactly its own.
+#[test]
+fn findings() {
+    for (name, expected) in CAPTURES {
+        let decoder = decode(&events(name), Options::default());
+        let found: Vec<&str> = decoder
+            .trace()
+            .findings
+            .iter()
+            .map(|finding| finding.code)
+            .collect();
+        assert_eq!(&found, expected, "{name}: {:#?}", decoder.trace().findings);
+    }
+}
