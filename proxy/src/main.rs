@@ -199,7 +199,9 @@ fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
         }
         Err(error) => {
             // What could be read is worth seeing, and then why there is no more.
-            let _ = view.finish(&mut decoder);
+            if decoder.trace().connections.iter().next().is_some() {
+                let _ = view.finish(&mut decoder);
+            }
             return Err(error.into());
         }
     }

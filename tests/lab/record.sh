@@ -11,6 +11,8 @@ set -euo pipefail
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=contexts.sh
+. "$here/contexts.sh"
 
 captures=${CAPTURES:-$here/../../fixtures/captures}
 daemon_port=21750
@@ -39,52 +41,6 @@ nested-local-export         trixie    client_local_export
 nested-tar-export           trixie    client_tar_export
 exec-tunnel-local-export    trixie    client_local_export
 '
-
-# ---- what is built ----------------------------------------------------------------------------------------------
-
-# fill SIZE FILE WORD: SIZE bytes of numbered lines, so that a reader sees at once which file a byte came from.
-fill() {
-    awk -v size="$1" -v word="$3" 'BEGIN {
-        while (length(text) < size) text = text sprintf("%s line %06d\n", word, ++n)
-        printf "%s", substr(text, 1, size)
-    }' >"$2"
-}
-
-# Contexts with fixed names, contents, modes and dates. 40000 bytes make two DATA packets.
-make_contexts() {
-    local dir=$1
-    mkdir -p "$dir"/{tree/sub/deep,run,failing,secret,ssh,sleep}
-    fill 12 "$dir/tree/hello.txt" hello
-    fill 40000 "$dir/tree/sub/numbers.txt" number
-    : >"$dir/tree/sub/empty"
-    printf '#!/bin/sh\necho hello\n' >"$dir/tree/sub/deep/script.sh"
-    ln -s ../hello.txt "$dir/tree/sub/link"
-    printf 'ignored\n' >"$dir/tree/ignored.log"
-    printf '*.log\n' >"$dir/tree/.dockerignore"
-    printf 'FROM scratch\nCOPY hello.txt /\nCOPY sub /sub/\n' >"$dir/tree/Dockerfile"
-    printf 'FROM base:latest\nRUN echo one; mkdir /out; echo made in RUN >/out/one\nRUN echo two; wc -c /out/one\n' \
-        >"$dir/run/Dockerfile"
-    printf 'FROM base:latest\nRUN echo about to fail; no-such-command\n' >"$dir/failing/Dockerfile"
-    printf 'FROM base:latest\nRUN --mount=type=secret,id=token wc -c /run/secrets/token\n' >"$dir/secret/Dockerfile"
-    printf 'FROM base-ssh:latest\nRUN --mount=type=ssh ssh-add -l\n' >"$dir/ssh/Dockerfile"
-    printf 'FROM base:latest\nRUN echo build is running; sleep 600\n' >"$dir/sleep/Dockerfile"
-    printf 'canary-secret-8d1f3c5e7a9b' >"$work/token"
-    chmod -R u=rwX,go=rX "$dir"
-    chmod 0755 "$dir/tree/sub/deep/script.sh"
-    find "$dir" -exec touch -h -d @1700000000 {} +
-}
-
-# base:latest and what `ssh-add -l` needs from this machine, so that RUN has something to say to the agent.
-make_ssh_image() {
-    local tree=$work/base-ssh file
-    mkdir -p "$tree"
-    docker run --rm --network none base:latest true >/dev/null
-    while IFS= read -r file; do
-        install -D -m 0755 "$file" "$tree$file"
-    done < <(command -v ssh-add; ldd "$(command -v ssh-add)" | grep -o '/[^ ]*')
-    printf 'FROM base:latest\nCOPY . /\nENV PATH=/bin:/usr/bin\n' >"$tree/Dockerfile"
-    docker build -q -t base-ssh:latest "$tree" >/dev/null
-}
 
 # ---- the clients ------------------------------------------------------------------------------------------------
 
@@ -152,26 +108,6 @@ start_adapter() {
     wait_for 10 "the adapter to listen" grep -q listening "$work/adapter.log"
 }
 
-# An image that passes for buildkitd's: `buildctl dial-stdio` leads to the adapter, and so to the engine's own BuildKit.
-make_fake_buildkit() {
-    local tree=$work/fake-buildkit
-    mkdir -p "$tree/bin"
-    cat >"$tree/bin/buildkitd" <<'END'
-#!/bin/sh
-[ "$1" = --version ] && echo 'buildkitd github.com/moby/buildkit v0.13.1 fake' && exit
-exec sleep 86400
-END
-    cat >"$tree/bin/buildctl" <<END
-#!/bin/sh
-case "\$*" in
-*dial-stdio*) exec nc 127.0.0.1 $adapter_port ;;
-esac
-END
-    chmod 0755 "$tree"/bin/*
-    printf 'FROM base:latest\nCOPY bin /bin/\nENTRYPOINT ["buildkitd"]\n' >"$tree/Dockerfile"
-    docker build -q -t fake-buildkit:latest "$tree" >/dev/null
-}
-
 # run_client FUNCTION NAME: keeps what the client printed for the case that it did not end as expected.
 run_client() {
     "$1" >"$work/client.log" 2>&1 || die "$2: the client did not end as expected: $(tail -n 20 "$work/client.log" "$work/cancelled.log" 2>/dev/null)"
@@ -183,7 +119,7 @@ record() {
     eval "$("$here/daemon.sh" env "$work/d")"
     case $name in
         context-warm) "$client" >/dev/null 2>&1 ;;
-        ssh-forward) make_ssh_image ;;
+        ssh-forward) make_ssh_image "$work/base-ssh" ;;
         nested-*)
             start_adapter
             port=$adapter_port
@@ -192,7 +128,7 @@ record() {
             ;;
         exec-tunnel-*)
             start_adapter
-            make_fake_buildkit
+            make_fake_buildkit "$work/fake-buildkit" "$adapter_port"
             docker buildx create --name lab --driver docker-container \
                 --driver-opt image=fake-buildkit:latest,network=host "$DOCKER_HOST" >/dev/null
             export BUILDX_BUILDER=lab
@@ -233,6 +169,7 @@ trap finish EXIT
 mkdir -p "$captures"
 captures=$(realpath "$captures")
 make_contexts "$work/contexts"
+make_secret "$work/token"
 eval "$(ssh-agent -s -a "$work/agent.sock")" >/dev/null
 ssh-keygen -q -t ed25519 -N '' -C throw-away-key -f "$work/key"
 ssh-add -q "$work/key"

@@ -14,9 +14,7 @@ pub(crate) use calls::{call_ended, message_began};
 pub(crate) use connections::{
     connection_closed, exchange_ended, exec_stderr, goaway, http2_violation, undecodable,
 };
-pub(crate) use sessions::{
-    build_ended, build_started, session_closed, session_opened, session_refused,
-};
+pub(crate) use sessions::{build_ended, build_started, session_opened, session_refused};
 pub(crate) use stall::tick;
 pub(crate) use transfers::{
     error_packet, file_done, flavour_contradicted, malformed_packet, receiver_spoke,

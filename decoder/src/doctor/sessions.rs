@@ -1,9 +1,11 @@
 //! Rules about sessions and builds.
 
+use std::time::Duration;
+
 use super::{Case, ago, report};
 use crate::core::Core;
 use crate::event::Side;
-use crate::trace::{Build, BuildState, Id, Session, SessionPath, Severity, Subject, same_session};
+use crate::trace::{Build, BuildState, Id, Session, SessionPath, Severity, Subject, TransferState};
 
 const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 
@@ -64,48 +66,82 @@ pub(crate) fn session_refused(core: &mut Core, id: Id<Session>) {
     );
 }
 
-/// A session ended.
-pub(crate) fn session_closed(core: &mut Core, id: Id<Session>) {
-    let Some(session) = core.trace.sessions.get(id) else {
+/// How long a build may go on without its session before that is odd: whoever gives a build up
+/// ends both at once, in any order.
+const WITHOUT_SESSION: Duration = Duration::from_secs(1);
+
+/// Looks whether builds go on although their session has ended.
+pub(super) fn tick(core: &mut Core) {
+    let now = core.now;
+    let open: Vec<Id<Build>> = core
+        .trace
+        .builds
+        .iter()
+        .filter(|build| build.state == BuildState::Open)
+        .filter(|build| {
+            let session = build.session.as_deref().and_then(|named| find(core, named));
+            session
+                .and_then(|session| session.closed)
+                .is_some_and(|(at, _)| now.since(at) >= WITHOUT_SESSION)
+        })
+        .map(|build| build.id)
+        .collect();
+    for id in open {
+        session_closed_early(core, id);
+    }
+}
+
+/// The newest session that a build calls by this name.
+fn find<'a>(core: &'a Core, named: &str) -> Option<&'a Session> {
+    let sessions = core.trace.sessions.iter().rev();
+    sessions.into_iter().find(|session| session.is_named(named))
+}
+
+/// A build goes on, or has failed: perhaps because its session had ended.
+fn session_closed_early(core: &mut Core, id: Id<Build>) {
+    let Some(build) = core.trace.builds.get(id) else {
         return;
     };
-    if session.accepted.is_none() || core.trace.is_partial(session.connection) {
+    let Some(session) = build.session.as_deref().and_then(|named| find(core, named)) else {
         return;
-    }
+    };
     let Some((at, by)) = session.closed else {
         return;
     };
-    let using = core.trace.builds.iter().find(|build| {
-        build.state == BuildState::Open
-            && build
-                .session
-                .as_deref()
-                .is_some_and(|named| same_session(named, &session.uuid))
-    });
-    let Some(build) = using.map(|build| build.id) else {
+    if session.accepted.is_none()
+        || core.trace.is_partial(session.connection)
+        || build.end.is_some_and(|end| end < at)
+    {
         return;
-    };
-    // The end of a build and that of its session come in any order; only a build that goes on
-    // afterwards makes it early. What decides is whether callbacks were still open.
-    let open: Vec<String> = core
+    }
+    // What tells is that callbacks were still open, or that one came too late.
+    let mut evidence: Vec<String> = core
         .trace
         .calls
         .iter()
+        .filter(|call| call.session == Some(session.id) && call.status.is_none())
         .filter(|call| {
-            call.session == Some(id) && call.reset.as_ref().is_some_and(|reset| reset.at == at)
+            call.reset
+                .as_ref()
+                .is_some_and(|reset| reset.code.is_none())
         })
         .filter(|call| {
             call.transfer
                 .and_then(|transfer| core.trace.transfers.get(transfer))
-                .is_none_or(|transfer| transfer.state != crate::trace::TransferState::Complete)
+                .is_none_or(|transfer| transfer.state != TransferState::Complete)
         })
         .map(|call| format!("{} (call {}) was still open", call.short_name(), call.id))
+        .take(8)
         .collect();
-    if open.is_empty() {
+    let error = build.error.as_deref().unwrap_or_default();
+    if error.contains("no active session") {
+        evidence.push(format!("build {id} failed with: {error}"));
+    }
+    if evidence.is_empty() {
         return;
     }
     let who = by.map_or_else(|| "Somebody".to_owned(), |side| format!("The {side}"));
-    let uuid = session.uuid.clone();
+    let (uuid, subject) = (session.uuid.clone(), Subject::Session(session.id));
     let age = ago(at, session.opened);
     report(
         core,
@@ -113,8 +149,8 @@ pub(crate) fn session_closed(core: &mut Core, id: Id<Session>) {
             code: "session-closed-early",
             severity: Severity::Error,
             waiting_on: None,
-            subject: Subject::Session(id),
-            summary: format!("{who} closed session {uuid} after {age}, while build {build} still needed it."),
+            subject,
+            summary: format!("{who} closed session {uuid} after {age}, while build {id} still needed it."),
             advice: match by {
                 Some(Side::Client) => "The client ended it: look at the client's log for why it stopped.",
                 Some(Side::Daemon) => {
@@ -123,7 +159,7 @@ pub(crate) fn session_closed(core: &mut Core, id: Id<Session>) {
                 None => "The connection broke: look at both ends and at what is between them.",
             }
             .into(),
-            evidence: open,
+            evidence,
         },
     );
 }
@@ -160,13 +196,7 @@ pub(crate) fn build_started(core: &mut Core, id: Id<Build>) {
     let Some(kind) = sends.map(|exporter| exporter.kind.clone()) else {
         return;
     };
-    let session = core
-        .trace
-        .sessions
-        .iter()
-        .rev()
-        .find(|session| same_session(&uuid, &session.uuid));
-    let Some(session) = session.filter(|session| !session.offers(FILE_SEND)) else {
+    let Some(session) = find(core, &uuid).filter(|session| !session.offers(FILE_SEND)) else {
         return;
     };
     let methods = session.methods.join(", ");
@@ -196,6 +226,10 @@ pub(crate) fn build_ended(core: &mut Core, id: Id<Build>) {
     if build.state != BuildState::Failed {
         return;
     }
+    session_closed_early(core, id);
+    let Some(build) = core.trace.builds.get(id) else {
+        return;
+    };
     let error = build.error.clone().unwrap_or_default();
     let in_stream = build.exchange.is_some();
     let mut evidence: Vec<String> = build

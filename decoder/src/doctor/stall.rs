@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::transfers::{is_partial, name, packets_read_as_bytes};
-use super::{Case, ago, report};
+use super::{Case, ago, report, sessions};
 use crate::core::Core;
 use crate::event::Side;
 use crate::trace::{Call, CallState, Flavour, Id, Severity, Subject, Transfer, TransferState};
@@ -43,6 +43,7 @@ pub(crate) fn tick(core: &mut Core) {
     for id in open {
         callback(core, id);
     }
+    sessions::tick(core);
 }
 
 fn transfer(core: &mut Core, id: Id<Transfer>) {

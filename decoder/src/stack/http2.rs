@@ -427,6 +427,16 @@ fn describe(violation: &Violation) -> String {
         Violation::FrameSize { kind, length } => {
             format!("a {kind:?} frame has an impossible length of {length} bytes")
         }
+        Violation::WindowUpdate {
+            stream_id,
+            increment: 0,
+        } => format!("a WINDOW_UPDATE of stream {stream_id} adds nothing"),
+        Violation::WindowUpdate {
+            stream_id,
+            increment,
+        } => format!(
+            "a WINDOW_UPDATE of {increment} bytes makes the window of stream {stream_id} larger than 2^31-1"
+        ),
         Violation::NoSettings { first } => {
             format!("the first frame should be SETTINGS, but the first bytes are {first:02x?}")
         }

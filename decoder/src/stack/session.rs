@@ -78,5 +78,4 @@ pub(super) fn closed(core: &mut Core, id: Id<Session>, by: Option<Side>) {
     }
     session.closed = Some((now, by));
     core.update(Update::SessionClosed(id));
-    doctor::session_closed(core, id);
 }

@@ -2,6 +2,8 @@
 //! calls and packets, and a few whole conversations made of them.
 #![allow(dead_code, reason = "every test uses a part of it")]
 
+pub(crate) mod scene;
+
 use buildtap_decoder::event::{Closed, Endpoints, Side, TapEvent, TapId, Time};
 use buildtap_decoder::{Decoder, Options};
 use buildtap_proto::fsutil::types::{Packet, Stat, packet::PacketType};

@@ -1,16 +1,13 @@
 //! Both directions of one HTTP/2 connection.
 
-use std::collections::HashMap;
-
 use super::PREFACE;
+use super::flow::{Flow, WINDOW_MAX};
 use super::frame::{FrameHeader, FrameType, flags};
 use super::header::{Header, Headers};
 use crate::event::Side;
 use crate::limits::Limits;
 use crate::wire::hpack;
 
-/// The window that every stream and the connection begin with (RFC 9113 §6.9.2).
-pub const WINDOW_DEFAULT: i64 = 65_535;
 /// Payload bytes of a control frame that are kept: GOAWAY debug data is the only long one.
 const CONTROL_LIMIT: usize = 16 << 10;
 /// A frame length above this is not HTTP/2: nobody announces a MAX_FRAME_SIZE so large here,
@@ -57,20 +54,37 @@ pub enum Violation {
     Hpack(hpack::Error),
     /// A header block that is longer than what is kept.
     HeaderBlockTooLong,
-    /// A frame in the middle of a header block, or a CONTINUATION outside of one.
+    /// A frame in the middle of a header block, or a CONTINUATION outside of one or of another
+    /// stream's.
     Interleaved(FrameType),
-    /// A frame whose length does not fit its type.
+    /// A frame whose length does not fit its type, or its padding.
     FrameSize {
         /// The type.
         kind: FrameType,
         /// The length.
         length: u32,
     },
+    /// A WINDOW_UPDATE of nothing, or beyond the largest window there may be.
+    WindowUpdate {
+        /// The stream, or 0 for the connection.
+        stream_id: u32,
+        /// By how much.
+        increment: u32,
+    },
     /// The first frame of a side is not SETTINGS: this is hardly HTTP/2.
     NoSettings {
         /// The first nine bytes.
         first: [u8; FrameHeader::LEN],
     },
+}
+
+impl FrameHeader {
+    fn bad_size(&self) -> Violation {
+        Violation::FrameSize {
+            kind: self.kind,
+            length: self.length,
+        }
+    }
 }
 
 impl Violation {
@@ -81,7 +95,9 @@ impl Violation {
             | Violation::Hpack(_)
             | Violation::HeaderBlockTooLong
             | Violation::NoSettings { .. } => true,
-            Violation::Interleaved(_) | Violation::FrameSize { .. } => false,
+            Violation::Interleaved(_)
+            | Violation::FrameSize { .. }
+            | Violation::WindowUpdate { .. } => false,
         }
     }
 }
@@ -91,17 +107,8 @@ impl Violation {
 pub struct Connection {
     client: Side,
     halves: [Half; 2],
-    streams: HashMap<u32, Stream>,
-    stream_limit: usize,
+    flow: Flow,
     header_block_limit: usize,
-}
-
-/// What is known of a stream for flow control.
-#[derive(Clone, Copy, Debug)]
-struct Stream {
-    /// What each side may still send.
-    window: [i64; 2],
-    ended: [bool; 2],
 }
 
 /// What one side sends.
@@ -110,13 +117,9 @@ struct Half {
     state: State,
     hpack: hpack::Decoder,
     saw_settings: bool,
-    /// What this side may still send on the connection.
-    window: i64,
-    /// What this side may send at first on a new stream: the peer's INITIAL_WINDOW_SIZE.
-    initial_window: i64,
-    /// The header block that is being joined, and where it belongs.
+    /// The header block that is being joined, and what began it.
     block: Vec<u8>,
-    block_of: Option<(u32, bool)>,
+    block_of: Option<FrameHeader>,
     /// The payload of a control frame that is being read.
     payload: Vec<u8>,
 }
@@ -162,8 +165,6 @@ impl Connection {
             },
             hpack: hpack::Decoder::new(4096),
             saw_settings: false,
-            window: WINDOW_DEFAULT,
-            initial_window: WINDOW_DEFAULT,
             block: Vec::new(),
             block_of: None,
             payload: Vec::new(),
@@ -171,8 +172,7 @@ impl Connection {
         Connection {
             client,
             halves: [half(Side::Client), half(Side::Daemon)],
-            streams: HashMap::new(),
-            stream_limit: limits.streams,
+            flow: Flow::new(limits.streams),
             header_block_limit: limits.header_block,
         }
     }
@@ -192,24 +192,12 @@ impl Connection {
 
     /// What `side` may still send on the connection.
     pub fn window(&self, side: Side) -> i64 {
-        self.halves
-            .get(side.index())
-            .map_or(WINDOW_DEFAULT, |half| half.window)
+        self.flow.connection(side)
     }
 
     /// What `side` may still send on a stream.
     pub fn stream_window(&self, side: Side, stream_id: u32) -> i64 {
-        match self.streams.get(&stream_id) {
-            Some(stream) => stream
-                .window
-                .get(side.index())
-                .copied()
-                .unwrap_or(WINDOW_DEFAULT),
-            None => self
-                .halves
-                .get(side.index())
-                .map_or(WINDOW_DEFAULT, |half| half.initial_window),
-        }
+        self.flow.stream(side, stream_id)
     }
 
     /// Gives up on what `side` sends: bytes are missing.
@@ -282,6 +270,9 @@ impl Connection {
                     .split_first()
                     .map_or((0, bytes), |(first, rest)| (u32::from(*first), rest));
                 let left = header.length.saturating_sub(1);
+                if padding > left {
+                    handler.violation(from, header.bad_size());
+                }
                 let padding = padding.min(left);
                 self.data(from, header, left.saturating_sub(padding), padding, handler);
                 rest
@@ -376,19 +367,26 @@ impl Connection {
         }
         half.saw_settings = true;
         handler.frame(from, &header);
-        if half.block_of.is_some() != (header.kind == FrameType::Continuation) {
-            half.block_of = None;
-            half.block.clear();
+        let continued = half.block_of.map(|began| began.stream_id);
+        let fits = match header.kind {
+            FrameType::Continuation => continued == Some(header.stream_id),
+            _ => continued.is_none(),
+        };
+        if !fits {
             handler.violation(from, Violation::Interleaved(header.kind));
-            if header.kind == FrameType::Continuation {
-                half.state = if header.length == 0 {
-                    AT_FRAME
-                } else {
-                    State::Skip {
-                        remaining: header.length,
-                    }
-                };
-                return;
+            // Other frames change nothing for the block, and a CONTINUATION goes on with it,
+            // whatever its stream. But if a part of a block has no place, the table is lost.
+            match header.kind {
+                FrameType::Continuation if continued.is_none() => {
+                    half.hpack.poison();
+                    half.state = skip(header.length);
+                    return;
+                }
+                FrameType::Headers | FrameType::PushPromise => {
+                    half.hpack.poison();
+                    half.block_of = None;
+                }
+                _ => {}
             }
         }
         match header.kind {
@@ -396,20 +394,15 @@ impl Connection {
                 half.state = State::PadLength(header);
             }
             FrameType::Data => self.data(from, header, header.length, 0, handler),
-            FrameType::Priority | FrameType::Other(_) => {
-                half.state = if header.length == 0 {
-                    AT_FRAME
-                } else {
-                    State::Skip {
-                        remaining: header.length,
-                    }
-                };
-            }
+            FrameType::Priority | FrameType::Other(_) => half.state = skip(header.length),
             _ => {
-                let too_long = matches!(
-                    header.kind,
-                    FrameType::Headers | FrameType::Continuation | FrameType::PushPromise
-                ) && half.block.len().saturating_add(header.length as usize) > limit;
+                let before = match header.kind {
+                    FrameType::Headers | FrameType::PushPromise => Some(0),
+                    FrameType::Continuation => Some(half.block.len()),
+                    _ => None,
+                };
+                let too_long = before
+                    .is_some_and(|before| before.saturating_add(header.length as usize) > limit);
                 if too_long {
                     self.fail(from, Violation::HeaderBlockTooLong, handler);
                     return;
@@ -443,55 +436,17 @@ impl Connection {
             };
             return;
         }
+        self.half(from).state = AT_FRAME;
         // Padding and its length count for flow control too (RFC 9113 §6.9.1).
-        let length = i64::from(header.length);
-        let half = self.half(from);
-        half.state = AT_FRAME;
-        half.window = half.window.saturating_sub(length);
-        let connection_window = half.window;
-        let end_stream = header.has(flags::END_STREAM);
-        let window = match self.stream(header.stream_id) {
-            Some(stream) => {
-                let [client, daemon] = &mut stream.window;
-                let window = if from == Side::Client { client } else { daemon };
-                *window = window.saturating_sub(length);
-                *window
-            }
-            None => WINDOW_DEFAULT,
-        };
-        if length > 0 {
-            handler.window(from, 0, connection_window);
+        self.flow.sent(from, header.stream_id, header.length);
+        if header.length > 0 {
+            handler.window(from, 0, self.flow.connection(from));
         }
+        let window = self.flow.stream(from, header.stream_id);
+        let end_stream = header.has(flags::END_STREAM);
         handler.data_end(from, header.stream_id, end_stream, window);
         if end_stream {
-            self.end_stream(from, header.stream_id);
-        }
-    }
-
-    /// The stream, which is taken up if it was not known and there is room.
-    fn stream(&mut self, stream_id: u32) -> Option<&mut Stream> {
-        if stream_id == 0 {
-            return None;
-        }
-        if self.streams.len() >= self.stream_limit && !self.streams.contains_key(&stream_id) {
-            return None;
-        }
-        let [client, daemon] = &self.halves;
-        let window = [client.initial_window, daemon.initial_window];
-        Some(self.streams.entry(stream_id).or_insert(Stream {
-            window,
-            ended: [false; 2],
-        }))
-    }
-
-    fn end_stream(&mut self, from: Side, stream_id: u32) {
-        if let Some(stream) = self.streams.get_mut(&stream_id) {
-            if let Some(ended) = stream.ended.get_mut(from.index()) {
-                *ended = true;
-            }
-            if stream.ended == [true; 2] {
-                self.streams.remove(&stream_id);
-            }
+            self.flow.end(from, header.stream_id);
         }
     }
 
@@ -499,61 +454,65 @@ impl Connection {
         let half = self.half(from);
         half.state = AT_FRAME;
         let payload = std::mem::take(&mut half.payload);
-        let bad_size = Violation::FrameSize {
-            kind: header.kind,
-            length: header.length,
+        let exact = match header.kind {
+            FrameType::RstStream | FrameType::WindowUpdate => header.length == 4,
+            FrameType::Ping => header.length == 8,
+            FrameType::Settings => {
+                header.length.is_multiple_of(6) && (header.length == 0 || !header.has(flags::ACK))
+            }
+            FrameType::GoAway => header.length >= 8,
+            _ => true,
         };
+        if !exact {
+            handler.violation(from, header.bad_size());
+        }
         match header.kind {
             FrameType::Headers | FrameType::PushPromise => match fragment(&header, &payload) {
                 Some(fragment) => {
                     half.block.clear();
                     half.block.extend_from_slice(fragment);
-                    half.block_of = Some((header.stream_id, header.has(flags::END_STREAM)));
+                    half.block_of = Some(header);
                     if header.has(flags::END_HEADERS) {
-                        self.block_complete(from, header.kind == FrameType::PushPromise, handler);
+                        self.block_complete(from, handler);
                     }
                 }
-                None => handler.violation(from, bad_size),
+                None => {
+                    // Whatever it was, the sender's table has it.
+                    half.hpack.poison();
+                    handler.violation(from, header.bad_size());
+                }
             },
             FrameType::Continuation => {
                 half.block.extend_from_slice(&payload);
                 if header.has(flags::END_HEADERS) {
-                    self.block_complete(from, false, handler);
+                    self.block_complete(from, handler);
                 }
             }
-            FrameType::RstStream => match payload.first_chunk() {
-                Some(code) => {
+            FrameType::RstStream => {
+                if let Some(code) = payload.first_chunk() {
                     handler.rst_stream(from, header.stream_id, u32::from_be_bytes(*code));
-                    self.streams.remove(&header.stream_id);
+                    self.flow.reset(header.stream_id);
                 }
-                None => handler.violation(from, bad_size),
-            },
+            }
             FrameType::Settings => self.settings(from, &header, &payload, handler),
-            FrameType::Ping => match payload.first_chunk() {
-                Some(opaque) => {
-                    handler.ping(from, header.has(flags::ACK), u64::from_be_bytes(*opaque))
+            FrameType::Ping => {
+                if let Some(opaque) = payload.first_chunk() {
+                    handler.ping(from, header.has(flags::ACK), u64::from_be_bytes(*opaque));
                 }
-                None => handler.violation(from, bad_size),
-            },
-            FrameType::GoAway => match payload.split_first_chunk::<8>() {
-                Some((&[a, b, c, d, e, f, g, h], debug)) => {
+            }
+            FrameType::GoAway => {
+                if let Some((&[a, b, c, d, e, f, g, h], debug)) = payload.split_first_chunk::<8>() {
                     let last_stream_id = u32::from_be_bytes([a & 0x7f, b, c, d]);
-                    handler.goaway(
-                        from,
-                        last_stream_id,
-                        u32::from_be_bytes([e, f, g, h]),
-                        debug,
-                    );
+                    let code = u32::from_be_bytes([e, f, g, h]);
+                    handler.goaway(from, last_stream_id, code, debug);
                 }
-                None => handler.violation(from, bad_size),
-            },
-            FrameType::WindowUpdate => match payload.first_chunk() {
-                Some(&[a, b, c, d]) => {
-                    let increment = i64::from(u32::from_be_bytes([a & 0x7f, b, c, d]));
+            }
+            FrameType::WindowUpdate => {
+                if let Some(&[a, b, c, d]) = payload.first_chunk() {
+                    let increment = u32::from_be_bytes([a & 0x7f, b, c, d]);
                     self.window_update(from, header.stream_id, increment, handler);
                 }
-                None => handler.violation(from, bad_size),
-            },
+            }
             FrameType::Data | FrameType::Priority | FrameType::Other(_) => {}
         }
         // The buffer is used again.
@@ -564,20 +523,23 @@ impl Connection {
         &mut self,
         from: Side,
         stream_id: u32,
-        increment: i64,
+        increment: u32,
         handler: &mut impl Handler,
     ) {
         let to = from.peer();
-        if stream_id == 0 {
-            let half = self.half(to);
-            half.window = half.window.saturating_add(increment);
-            let window = half.window;
-            handler.window(to, 0, window);
-        } else if let Some(stream) = self.streams.get_mut(&stream_id)
-            && let Some(window) = stream.window.get_mut(to.index())
-        {
-            *window = window.saturating_add(increment);
-            handler.window(to, stream_id, *window);
+        let window = self.flow.update(to, stream_id, increment);
+        // What is not seen of a side is not counted either.
+        let is_counted = !matches!(self.half(to).state, State::Lost);
+        let overflows = is_counted && window.is_some_and(|window| window > WINDOW_MAX);
+        if increment == 0 || overflows {
+            let violation = Violation::WindowUpdate {
+                stream_id,
+                increment,
+            };
+            handler.violation(from, violation);
+        }
+        if let Some(window) = window {
+            handler.window(to, stream_id, window);
         }
     }
 
@@ -590,15 +552,6 @@ impl Connection {
     ) {
         if header.has(flags::ACK) {
             return;
-        }
-        if !header.length.is_multiple_of(6) {
-            handler.violation(
-                from,
-                Violation::FrameSize {
-                    kind: header.kind,
-                    length: header.length,
-                },
-            );
         }
         let parameters: Vec<(u16, u32)> = payload
             .chunks_exact(6)
@@ -621,15 +574,9 @@ impl Connection {
                         .set_max_table_size(usize::try_from(value).unwrap_or(usize::MAX));
                 }
                 INITIAL_WINDOW_SIZE => {
-                    let half = self.half(to);
-                    let change = i64::from(value).saturating_sub(half.initial_window);
-                    half.initial_window = i64::from(value);
-                    for (stream_id, stream) in &mut self.streams {
-                        if let Some(window) = stream.window.get_mut(to.index()) {
-                            *window = window.saturating_add(change);
-                            handler.window(to, *stream_id, *window);
-                        }
-                    }
+                    self.flow.set_initial(to, value, |stream_id, window| {
+                        handler.window(to, stream_id, window);
+                    });
                 }
                 _ => {}
             }
@@ -637,9 +584,9 @@ impl Connection {
         handler.settings(from, &parameters);
     }
 
-    fn block_complete(&mut self, from: Side, promise: bool, handler: &mut impl Handler) {
+    fn block_complete(&mut self, from: Side, handler: &mut impl Handler) {
         let half = self.half(from);
-        let Some((stream_id, end_stream)) = half.block_of.take() else {
+        let Some(began) = half.block_of.take() else {
             return;
         };
         let block = std::mem::take(&mut half.block);
@@ -660,15 +607,24 @@ impl Connection {
                 self.fail(from, Violation::Hpack(error), handler);
             }
             // A promise only matters for the table; nobody here pushes.
-            Ok(_) if promise => {}
-            Ok(_) => {
-                self.stream(stream_id);
+            Ok(()) if began.kind == FrameType::PushPromise => {}
+            Ok(()) => {
+                let (stream_id, end_stream) = (began.stream_id, began.has(flags::END_STREAM));
+                self.flow.open(stream_id);
                 handler.headers(from, stream_id, headers, end_stream);
                 if end_stream {
-                    self.end_stream(from, stream_id);
+                    self.flow.end(from, stream_id);
                 }
             }
         }
+    }
+}
+
+/// Passes over a payload of this length.
+fn skip(length: u32) -> State {
+    match length {
+        0 => AT_FRAME,
+        remaining => State::Skip { remaining },
     }
 }
 

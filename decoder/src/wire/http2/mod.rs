@@ -1,15 +1,18 @@
 //! HTTP/2 (RFC 9113), watched: both directions of one connection.
 //!
-//! Frames are cut (`frame`), header blocks joined and decompressed, settings and flow-control
-//! windows kept (`connection`). Nothing is refused: what breaks the rules is reported and, if
-//! it cannot be followed, that direction is passed over from there. What streams carry is not
-//! known here.
+//! Frames are cut (`frame`), header blocks joined and decompressed (`connection`), flow-control
+//! windows kept (`flow`). Nothing is refused: what breaks the rules is reported and, if it cannot
+//! be followed, that direction is passed over from there. What streams carry is not known here.
 
 mod connection;
+mod flow;
 mod frame;
 mod header;
+#[cfg(test)]
+mod tests;
 
-pub use connection::{Connection, Handler, Violation, WINDOW_DEFAULT};
+pub use connection::{Connection, Handler, Violation};
+pub use flow::{WINDOW_DEFAULT, WINDOW_MAX};
 pub use frame::{FrameHeader, FrameType, error_code_name, flags, setting_name};
 pub use header::{Header, Headers};
 

@@ -1,0 +1,39 @@
+//! What the end-to-end tests stand on: the built program, a private dockerd, and what the program said.
+//!
+//! - [`program`]: `buildtap` itself, built once;
+//! - [`process`]: any program while it runs, with deadlines;
+//! - [`lab`]: daemons, build contexts and images, made by the scripts in `tests/lab`;
+//! - [`trace`]: the JSON lines that buildtap wrote;
+//! - [`files`]: trees on disk, compared.
+//!
+//! The tests themselves are in `tests/tests`: `program` needs nothing but this workspace, `docker` needs root and what
+//! `tests/lab/install.sh --peers trixie` installs. `BUILDTAP_SKIP_DOCKER=1` passes over the latter, and
+//! `BUILDTAP_SLOW=1` adds what takes minutes. `BUILDTAP_BIN` names another program than the one that is built.
+
+pub mod files;
+pub mod lab;
+pub mod process;
+pub mod program;
+pub mod trace;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test fails.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits until `ready` gives something, and panics with `what` when it does not in time.
+pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(ready) = ready() {
+            return ready;
+        }
+        assert!(Instant::now() < deadline, "gave up waiting: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A text without its line breaks and indentation, to be searched for what may be wrapped in it.
+pub fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,5 @@
+//! The program without any daemon: what is relayed, what goes wrong, and the demo.
+
+mod demo;
+mod errors;
+mod transparency;
