@@ -36,6 +36,10 @@ pub(crate) struct Core {
     found: HashSet<(&'static str, Subject)>,
     /// Bytes that the entries of open transfers take.
     pub(crate) entry_bytes: usize,
+    /// Bytes of messages that are being put together.
+    pub(crate) message_bytes: usize,
+    /// Execs that were created, and whether they are tunnels to buildkitd; the newest last.
+    pub(crate) execs: VecDeque<(String, bool)>,
 }
 
 impl Core {
@@ -49,6 +53,8 @@ impl Core {
             dropped: 0,
             found: HashSet::new(),
             entry_bytes: 0,
+            message_bytes: 0,
+            execs: VecDeque::new(),
         }
     }
 
@@ -56,21 +62,16 @@ impl Core {
         &self.options.limits
     }
 
-    /// Queues an update. Messages are dropped, and counted, when the reader is too far behind;
-    /// the other updates are as many as the tables have rows.
+    /// Queues an update. When the reader is too far behind it is dropped and counted, unless it
+    /// is a finding, of which there are few; the trace itself has everything.
     pub(crate) fn update(&mut self, update: Update) {
         if !self.options.updates {
             return;
         }
         let bytes = preview_bytes(&update);
-        let optional = matches!(
-            update,
-            Update::Message(_) | Update::File(..) | Update::Text(_) | Update::Vertex(..)
-        );
-        if optional
-            && (self.queue.len() >= self.limits().pending_updates
-                || self.queued_bytes.saturating_add(bytes) > self.limits().pending_previews)
-        {
+        let full = self.queue.len() >= self.limits().pending_updates
+            || self.queued_bytes.saturating_add(bytes) > self.limits().pending_previews;
+        if full && !matches!(update, Update::Finding(_)) {
             self.dropped = self.dropped.saturating_add(1);
             return;
         }
@@ -89,7 +90,7 @@ impl Core {
         self.queue.len()
     }
 
-    /// How many messages were not queued; counted from the last time this was asked.
+    /// How many updates were not queued; counted from the last time this was asked.
     pub(crate) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }

@@ -122,8 +122,8 @@ impl Decoder {
         self.core.pending()
     }
 
-    /// How many messages were left out of the updates because they were taken too slowly, since
-    /// this was last asked.
+    /// How many updates were left out because they were taken too slowly, since this was last
+    /// asked.
     pub fn take_dropped(&mut self) -> u64 {
         self.core.take_dropped()
     }

@@ -5,7 +5,8 @@
 //! decoder reads no clock and opens no file.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment: nanoseconds since the Unix epoch, as the tap saw it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,8 +14,14 @@ pub struct Time(pub u64);
 
 impl Time {
     /// The present moment. For taps; the decoder itself never calls it.
+    ///
+    /// The clock is read once, and then advances steadily: setting it, or suspending the machine,
+    /// makes nobody look stalled.
     pub fn now() -> Self {
-        SystemTime::now().into()
+        static START: LazyLock<(Time, Instant)> =
+            LazyLock::new(|| (SystemTime::now().into(), Instant::now()));
+        let (time, instant) = *START;
+        time.after(instant.elapsed())
     }
 
     /// Time that passed from `earlier` to `self`; zero when the clock went backwards.

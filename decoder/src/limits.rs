@@ -31,11 +31,13 @@ pub struct Limits {
     pub header_block: usize,
     /// Bytes of a message whose meaning is needed (Solve, Status): BuildKit's own limit is 16 MiB.
     pub message: usize,
+    /// Bytes of all messages that are being put together at a time.
+    pub messages: usize,
     /// Bytes kept of any other message, for showing it.
     pub preview: usize,
     /// Bytes of all previews that wait to be shown.
     pub pending_previews: usize,
-    /// Updates that wait to be shown; beyond it messages are dropped and counted.
+    /// Updates that wait to be shown; beyond it they are dropped and counted.
     pub pending_updates: usize,
     /// Bytes kept of an HTTP body, for showing it.
     pub body: usize,
@@ -59,6 +61,7 @@ impl Default for Limits {
             streams: 4_096,
             header_block: 1 << 20,
             message: 16 << 20,
+            messages: 64 << 20,
             preview: 64 << 10,
             pending_previews: 8 << 20,
             pending_updates: 65_536,

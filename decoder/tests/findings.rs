@@ -253,10 +253,16 @@ fn goaway() {
 
 #[test]
 fn a_word_on_standard_error_of_the_tunnel() {
-    let exec = |frame: &[u8]| {
+    let exec = |command: &str, frame: &[u8]| {
         let mut scene = Scene::new();
         scene.on(1, |talk| {
+            let body = format!("{{\"Cmd\":[\"buildctl\",\"{command}\"]}}");
             talk.say(
+                Client,
+                format!("POST /v1.45/containers/b/exec HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
+            )
+            .say(Daemon, "HTTP/1.1 201 Created\r\nContent-Length: 11\r\n\r\n{\"Id\":\"0a\"}")
+            .say(
                 Client,
                 "POST /v1.45/exec/0a/start HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\n\
                  Upgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"Tty\":false}",
@@ -270,7 +276,7 @@ fn a_word_on_standard_error_of_the_tunnel() {
         });
         scene
     };
-    let scene = exec(b"\x02\0\0\0\0\0\0\x0eno such socket");
+    let scene = exec("dial-stdio", b"\x02\0\0\0\0\0\0\x0eno such socket");
     let finding = scene.finding();
     assert_eq!(finding.code, "dial-stdio-failed");
     assert!(
@@ -279,7 +285,12 @@ fn a_word_on_standard_error_of_the_tunnel() {
         finding.summary
     );
     assert_eq!(
-        exec(b"\x01\0\0\0\0\0\0\x09\0\0\0\x04\0\0\0\0\0").codes(),
+        exec("dial-stdio", b"\x01\0\0\0\0\0\0\x09\0\0\0\x04\0\0\0\0\0").codes(),
+        [""; 0]
+    );
+    // Another command may say there what it likes.
+    assert_eq!(
+        exec("debug", b"\x02\0\0\0\0\0\0\x0eno such socket").codes(),
         [""; 0]
     );
 }

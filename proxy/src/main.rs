@@ -131,9 +131,11 @@ async fn run(args: RunArgs) -> Result<ExitCode, Error> {
     let watching = Watching::start(&args.view, Output::stderr)?;
     let status = command::run(options, watching.tap(), |_| ()).await;
     // A command that did not run said nothing.
-    let status = status?;
-    watching.finish();
-    Ok(ExitCode::from(status.0))
+    match status {
+        Err(error @ Error::Child(_)) => return Err(error),
+        _ => watching.finish(),
+    }
+    Ok(ExitCode::from(status?.0))
 }
 
 async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
@@ -148,8 +150,8 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
     let mut signals = signals()?;
     let watching = Watching::start(&args.view, Output::stderr)?;
     let done = command::proxy(options, watching.tap(), print_listening, signals.stop()).await;
-    done?;
     watching.finish();
+    done?;
     Ok(ExitCode::SUCCESS)
 }
 

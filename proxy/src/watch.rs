@@ -6,8 +6,8 @@
 //! under the lock and writes them out without it. A terminal that does not read delays that
 //! thread only; messages that pile up meanwhile are dropped and counted.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use buildtap_decoder::event::{TapEvent, TapId, Time};
@@ -17,6 +17,9 @@ use crate::tap::Tap;
 
 /// How often what is not happening is looked at.
 const TICK: Duration = Duration::from_millis(250);
+
+/// How long the end waits for somebody to take what is shown.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Shows a decoder's updates: called with the decoder locked, to render, and then without, to
 /// write.
@@ -41,6 +44,8 @@ struct State {
     decoder: Decoder,
     events: u64,
     stop: bool,
+    /// The decoder panicked outside of the relay: it is not to be called again.
+    dead: bool,
 }
 
 impl DecodingTap {
@@ -50,6 +55,7 @@ impl DecodingTap {
             decoder: Decoder::new(options),
             events: 0,
             stop: false,
+            dead: false,
         };
         let fail_at = std::env::var("BUILDTAP_TEST_FAIL_DECODER_AT")
             .ok()
@@ -75,6 +81,9 @@ impl DecodingTap {
 impl Tap for DecodingTap {
     fn event(&self, id: TapId, at: Time, event: TapEvent<'_>) {
         let mut state = self.lock();
+        if state.dead {
+            return;
+        }
         state.events += 1;
         assert!(
             Some(state.events) != self.fail_at,
@@ -93,35 +102,39 @@ impl Tap for DecodingTap {
 #[derive(Debug)]
 pub struct Showing<S> {
     tap: Arc<DecodingTap>,
-    thread: JoinHandle<S>,
+    shown: mpsc::Receiver<S>,
 }
 
 impl<S: Show> Showing<S> {
     /// Begins to show what `tap` decodes.
     pub fn start(tap: Arc<DecodingTap>, show: S) -> std::io::Result<Self> {
         let watched = Arc::clone(&tap);
-        let thread = std::thread::Builder::new()
+        let (sender, shown) = mpsc::channel();
+        std::thread::Builder::new()
             .name("show".into())
-            .spawn(move || run(&watched, show))?;
-        Ok(Showing { tap, thread })
+            .spawn(move || {
+                // Nobody waits for it any more if this fails.
+                let _ = sender.send(run(&watched, show));
+            })?;
+        Ok(Showing { tap, shown })
     }
 
-    /// Shows what is left, and gives back what showed it; `None` if that panicked.
+    /// Shows what is left, and gives back what showed it; `None` if that panicked, or if nobody
+    /// takes what it writes.
     pub fn finish(self) -> Option<S> {
         {
             let mut state = self.tap.lock();
-            state.decoder.tick(Time::now());
-            state.decoder.finish();
             state.stop = true;
         }
         self.tap.changed.notify_one();
-        self.thread.join().ok()
+        self.shown.recv_timeout(PATIENCE).ok()
     }
 }
 
 fn run<S: Show>(tap: &DecodingTap, mut show: S) -> S {
     let mut ticked = Instant::now();
     let mut broken = false;
+    let mut finished = false;
     loop {
         let mut state = tap.lock();
         if state.decoder.pending_updates() == 0 && !state.stop {
@@ -130,16 +143,29 @@ fn run<S: Show>(tap: &DecodingTap, mut show: S) -> S {
                 Err(poisoned) => poisoned.into_inner().0,
             };
         }
-        if !state.stop && ticked.elapsed() >= TICK {
+        let stop = state.stop;
+        let State { decoder, dead, .. } = &mut *state;
+        // A panic of the decoder ends the decoding, here as on the relay's side; what is known by
+        // then is still shown.
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            if stop && !finished && !*dead {
+                decoder.tick(Time::now());
+                decoder.finish();
+            } else if !*dead && ticked.elapsed() >= TICK {
+                decoder.tick(Time::now());
+            }
+            if broken {
+                while decoder.take_update().is_some() {}
+            } else {
+                show.render(decoder);
+            }
+        }));
+        *dead |= looked.is_err();
+        if ticked.elapsed() >= TICK {
             ticked = Instant::now();
-            state.decoder.tick(Time::now());
         }
-        if broken {
-            while state.decoder.take_update().is_some() {}
-        } else {
-            show.render(&mut state.decoder);
-        }
-        let done = state.stop && state.decoder.pending_updates() == 0;
+        finished |= stop;
+        let done = stop && (decoder.pending_updates() == 0 || *dead);
         drop(state);
         if !broken {
             broken = show.write().is_err();

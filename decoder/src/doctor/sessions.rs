@@ -231,7 +231,11 @@ pub(crate) fn build_ended(core: &mut Core, id: Id<Build>) {
         return;
     };
     let error = build.error.clone().unwrap_or_default();
-    let in_stream = build.exchange.is_some();
+    let answered = build
+        .exchange
+        .and_then(|id| core.trace.exchanges.get(id))
+        .and_then(|row| row.status.as_ref());
+    let in_stream = answered.is_some_and(|(status, _)| *status == 200);
     let mut evidence: Vec<String> = build
         .vertices
         .iter()

@@ -23,8 +23,6 @@ use crate::trace::{
 const TEXT_LIMIT: usize = 16 << 10;
 /// Text kept of a name or an attribute.
 const NAME_LIMIT: usize = 4 << 10;
-/// Attributes kept of a frontend or an exporter, and results of a build.
-const ATTR_LIMIT: usize = 256;
 /// Exporters kept of a build.
 const EXPORTER_LIMIT: usize = 64;
 /// Lines kept of an operation graph.
@@ -52,6 +50,7 @@ fn new(id: Id<Build>, start: Time) -> Build {
         exporter_response: Vec::new(),
         llb: Vec::new(),
         vertices: Vec::new(),
+        positions: HashMap::new(),
         vertices_dropped: 0,
         log_bytes: 0,
         warnings: Vec::new(),
@@ -60,20 +59,36 @@ fn new(id: Id<Build>, start: Time) -> Build {
     }
 }
 
-/// The newest build that says it uses the session.
-pub(super) fn of_session(core: &Core, uuid: &str) -> Option<Id<Build>> {
+/// The builds that use the session: those that are open, else the one that ended last.
+fn of_session<'a>(core: &'a Core, uuid: &str) -> Vec<&'a Build> {
     let uses = |build: &&Build| {
-        build
-            .session
-            .as_deref()
-            .is_some_and(|session| same_session(session, uuid))
+        let named = build.session.as_deref();
+        named.is_some_and(|session| same_session(session, uuid))
     };
-    core.trace
-        .builds
+    let builds: Vec<&Build> = core.trace.builds.iter().rev().filter(uses).collect();
+    let open: Vec<&Build> = builds
         .iter()
-        .rev()
-        .find(uses)
-        .map(|build| build.id)
+        .copied()
+        .filter(|build| build.end.is_none())
+        .collect();
+    if open.is_empty() {
+        builds.into_iter().take(1).collect()
+    } else {
+        open
+    }
+}
+
+/// The type of the exporter with this index of the build that uses the session. When several
+/// builds use it, they must agree.
+pub(super) fn exporter(core: &Core, uuid: &str, index: u64) -> Option<String> {
+    let index = usize::try_from(index).ok()?;
+    let mut kinds = of_session(core, uuid)
+        .into_iter()
+        .map(|build| build.exporters.get(index));
+    let kind = &kinds.next()??.kind;
+    kinds
+        .all(|other| other.is_some_and(|other| other.kind == *kind))
+        .then(|| kind.clone())
 }
 
 fn of_reference(core: &Core, reference: &str) -> Option<Id<Build>> {
@@ -86,13 +101,9 @@ fn of_reference(core: &Core, reference: &str) -> Option<Id<Build>> {
         .map(|build| build.id)
 }
 
-/// The build with this ref, which may have been heard of before it was asked for.
-fn with_reference(core: &mut Core, reference: &str) -> Id<Build> {
-    if let Some(build) = of_reference(core, reference) {
-        return build;
-    }
+fn add(core: &mut Core, reference: &str) -> Id<Build> {
     let now = core.now;
-    let reference = reference.to_owned();
+    let reference = head(reference, NAME_LIMIT).to_owned();
     core.trace.builds.add(0, |id| Build {
         reference: Some(reference),
         ..new(id, now)
@@ -171,7 +182,12 @@ fn frontend_attrs(core: &Core, query: &BuildQuery) -> Vec<(String, String)> {
 
 /// `Control.Solve` is asked for.
 pub(super) fn solve(core: &mut Core, call: Id<Call>, request: &control::SolveRequest) {
-    let id = with_reference(core, &request.r#ref);
+    // Its steps may have been asked for before it was; a second solve is another build.
+    let heard_of = of_reference(core, &request.r#ref).filter(|id| {
+        let row = core.trace.builds.get(*id);
+        row.is_some_and(|row| row.call.is_none() && row.end.is_none()) && !request.r#ref.is_empty()
+    });
+    let id = heard_of.unwrap_or_else(|| add(core, &request.r#ref));
     let now = core.now;
     if let Some(row) = core.trace.calls.get_mut(call) {
         row.build = Some(id);
@@ -202,11 +218,14 @@ pub(super) fn solve(core: &mut Core, call: Id<Call>, request: &control::SolveReq
     if let Some(build) = core.trace.builds.get_mut(id) {
         build.start = now;
         build.call = Some(call);
-        build.session = Some(request.session.clone()).filter(|session| !session.is_empty());
-        build.frontend.clone_from(&request.frontend);
+        let session = Some(head(&request.session, NAME_LIMIT).to_owned());
+        build.session = session.filter(|session| !session.is_empty());
+        build.frontend = head(&request.frontend, NAME_LIMIT).to_owned();
         build.frontend_attrs = frontend_attrs;
         build.exporters = exporters;
         build.llb = graph.unwrap_or_default();
+        let weight = weight(build);
+        core.trace.builds.add_weight(id, weight);
     }
     core.update(Update::BuildStarted(id));
     doctor::build_started(core, id);
@@ -214,21 +233,23 @@ pub(super) fn solve(core: &mut Core, call: Id<Call>, request: &control::SolveReq
 
 /// A client that is its own frontend says what to solve.
 pub(super) fn bridge_solve(core: &mut Core, call: Id<Call>, request: &frontend::SolveRequest) {
-    let Some(build) = core.trace.calls.get(call).and_then(|call| call.build) else {
+    let Some(id) = core.trace.calls.get(call).and_then(|call| call.build) else {
         return;
     };
     let graph = request.definition.as_ref().map(graph);
     let frontend_attrs = sorted(core, &request.frontend_opt);
-    let Some(build) = core.trace.builds.get_mut(build) else {
+    let Some(build) = core.trace.builds.get_mut(id) else {
         return;
     };
     if build.frontend.is_empty() && !request.frontend.is_empty() {
-        build.frontend.clone_from(&request.frontend);
+        build.frontend = head(&request.frontend, NAME_LIMIT).to_owned();
         build.frontend_attrs = frontend_attrs;
     }
     if build.llb.is_empty() {
         build.llb = graph.unwrap_or_default();
     }
+    let weight = weight(build);
+    core.trace.builds.add_weight(id, weight);
 }
 
 fn graph(definition: &Definition) -> Vec<String> {
@@ -238,6 +259,23 @@ fn graph(definition: &Definition) -> Vec<String> {
         .take(GRAPH_LIMIT)
         .map(|line| short(line.to_owned()))
         .collect()
+}
+
+/// Bytes of text that a build holds; its steps come on top.
+fn weight(build: &Build) -> usize {
+    let lines = build
+        .llb
+        .iter()
+        .map(String::len)
+        .fold(0, usize::saturating_add);
+    let exporters = build
+        .exporters
+        .iter()
+        .map(|exporter| masked::weight(&exporter.attrs));
+    exporters.fold(
+        lines.saturating_add(masked::weight(&build.frontend_attrs)),
+        usize::saturating_add,
+    )
 }
 
 fn sorted(core: &Core, attrs: &HashMap<String, String>) -> Vec<(String, String)> {
@@ -254,14 +292,9 @@ pub(super) fn solved(core: &mut Core, call: Id<Call>, response: control::SolveRe
     let Some(build) = core.trace.calls.get(call).and_then(|call| call.build) else {
         return;
     };
+    let response = sorted(core, &response.exporter_response);
     if let Some(build) = core.trace.builds.get_mut(build) {
-        let mut response: Vec<_> = response.exporter_response.into_iter().collect();
-        response.sort_unstable();
-        response.truncate(ATTR_LIMIT);
-        build.exporter_response = response
-            .into_iter()
-            .map(|(name, value)| (short(name), short(value)))
-            .collect();
+        build.exporter_response = response;
     }
 }
 
@@ -311,7 +344,7 @@ pub(super) fn ended(core: &mut Core, id: Id<Build>, state: BuildState, error: Op
     }
     build.end = Some(now);
     build.state = state;
-    build.error = error.map(|text| cut(&text));
+    build.error = error.map(|text| head(&text, TEXT_LIMIT).to_owned());
     core.update(Update::BuildEnded(id));
     doctor::build_ended(core, id);
 }
@@ -338,7 +371,7 @@ pub(super) fn cancel(core: &mut Core, build_id: &str) {
 
 /// `Control.Status` is asked for.
 pub(super) fn status_asked(core: &mut Core, call: Id<Call>, reference: &str) {
-    let build = with_reference(core, reference);
+    let build = of_reference(core, reference).unwrap_or_else(|| add(core, reference));
     if let Some(call) = core.trace.calls.get_mut(call) {
         call.build = Some(build);
     }
@@ -347,6 +380,8 @@ pub(super) fn status_asked(core: &mut Core, call: Id<Call>, reference: &str) {
 /// The daemon reports on the steps of a build.
 pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResponse) {
     let limit = core.limits().vertices;
+    let show = core.options.show_secrets;
+    let text = |text: &str| masked::text(show, text);
     let Some(build) = core.trace.builds.get_mut(id) else {
         return;
     };
@@ -359,13 +394,17 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
         let Some(row) = build.vertices.get_mut(at) else {
             continue;
         };
-        row.name = short(vertex.name);
-        row.inputs = vertex.inputs;
-        row.inputs.truncate(INPUT_LIMIT);
+        row.name = short(text(&vertex.name));
+        row.inputs = vertex
+            .inputs
+            .into_iter()
+            .take(INPUT_LIMIT)
+            .map(short)
+            .collect();
         row.cached |= vertex.cached;
         row.started = vertex.started.and_then(|at| time(&at)).or(row.started);
         row.completed = vertex.completed.and_then(|at| time(&at)).or(row.completed);
-        row.error = Some(cut(&vertex.error))
+        row.error = Some(text(&vertex.error))
             .filter(|error| !error.is_empty())
             .or(row.error.take());
         changed.push(at);
@@ -379,7 +418,7 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
         };
         let completed = progress.completed.and_then(|at| time(&at));
         let part = VertexProgress {
-            id: short(progress.id),
+            id: short(text(&progress.id)),
             current: progress.current,
             total: progress.total,
             completed,
@@ -404,7 +443,7 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
         if build.warnings.len() < WARNING_LIMIT {
             build
                 .warnings
-                .push(cut(&String::from_utf8_lossy(&warning.short)));
+                .push(text(&String::from_utf8_lossy(&warning.short)));
         }
     }
     for at in changed {
@@ -414,21 +453,19 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
 
 /// Where the vertex with this digest stands, which is added if it was not known.
 fn position(build: &mut Build, digest: &str, limit: usize) -> Option<usize> {
-    if let Some(at) = build
-        .vertices
-        .iter()
-        .rposition(|vertex| vertex.digest == digest)
-    {
-        return Some(at);
+    if let Some(at) = build.positions.get(digest) {
+        return Some(*at);
     }
     if build.vertices.len() >= limit || digest.is_empty() || digest.len() > NAME_LIMIT {
         return None;
     }
+    let at = build.vertices.len();
+    build.positions.insert(digest.to_owned(), at);
     build.vertices.push(Vertex {
         digest: digest.to_owned(),
         ..Vertex::default()
     });
-    build.vertices.len().checked_sub(1)
+    Some(at)
 }
 
 fn time(at: &prost_types::Timestamp) -> Option<Time> {
@@ -447,10 +484,6 @@ fn short(name: String) -> String {
     }
 }
 
-fn cut(text: &str) -> String {
-    head(text, TEXT_LIMIT).to_owned()
-}
-
 /// Ties a call to the build that it serves and, where its name allows it, to the vertex that
 /// caused it.
 pub(super) fn tie(core: &mut Core, call: Id<Call>) {
@@ -462,9 +495,12 @@ pub(super) fn tie(core: &mut Core, call: Id<Call>) {
         .and_then(|reference| of_reference(core, reference));
     let by_session = || {
         let session = core.trace.sessions.get(row.session?)?;
-        of_session(core, &session.uuid)
+        match of_session(core, &session.uuid).as_slice() {
+            [build] => Some(build.id),
+            _ => None,
+        }
     };
-    let Some(id) = by_id.or_else(by_session) else {
+    let Some(id) = row.build.or(by_id).or_else(by_session) else {
         return;
     };
     let vertex = core

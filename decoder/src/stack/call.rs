@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::http2::Calls;
 use super::message::{self, Meaning};
-use super::node::Node;
+use super::node::{Node, undecodable};
 use super::transfer::TransferStream;
 use super::{masked, session};
 use crate::core::Core;
@@ -27,6 +27,7 @@ pub(super) struct CallStream {
     caller: Side,
     carries: Carries,
     halves: PerSide<Half>,
+    is_over: bool,
 }
 
 /// What the messages of a call are for.
@@ -131,6 +132,7 @@ impl CallStream {
             caller,
             carries,
             halves,
+            is_over: false,
         };
         message::call_opened(core, id);
         stream
@@ -148,25 +150,41 @@ impl CallStream {
         let now = core.now;
         if from != self.caller {
             let pairs = masked::headers(core, headers.pairs());
-            self.halves.get_mut(from).gzip |= headers.get("grpc-encoding") == Some("gzip");
+            let half = self.halves.get_mut(from);
+            half.gzip |= headers.get("grpc-encoding") == Some("gzip");
+            let is_answer = headers.get(":status").is_some();
+            // A proxy or a server without gRPC: what follows is its page, not messages.
+            let is_error = is_answer && headers.get(":status") != Some("200");
+            half.lost |= is_error;
+            let status = if end_stream || is_error {
+                status(core, &headers)
+            } else {
+                None
+            };
+            core.trace
+                .calls
+                .add_weight(self.call, masked::weight(&pairs));
             if let Some(call) = core.trace.calls.get_mut(self.call) {
+                let plain = pairs
+                    .into_iter()
+                    .filter(|(name, _)| !name.starts_with("grpc-status"));
                 if call.answered.is_none() {
                     call.answered = Some(now);
-                    call.response_metadata = pairs;
-                    if let Carries::Tunnel { session, .. } = &self.carries {
-                        session::accepted(core, *session);
-                    }
+                    call.response_metadata = plain.collect();
                 } else {
-                    call.trailers = pairs
-                        .into_iter()
+                    call.trailers = plain
                         .filter(|(name, _)| !name.starts_with("grpc-"))
                         .collect();
                 }
-            }
-            if end_stream || headers.get("grpc-status").is_some() {
-                let status = status(core, &headers);
-                if let Some(call) = core.trace.calls.get_mut(self.call) {
-                    call.status = status;
+                call.status = call.status.take().or(status);
+                if is_answer && let Carries::Tunnel { session, .. } = &self.carries {
+                    match &call.status {
+                        Some(status) if status.code != 0 => {
+                            let why = format!("{}: {}", status.name(), status.message);
+                            session::refused(core, *session, why);
+                        }
+                        _ => session::accepted(core, *session),
+                    }
                 }
             }
         }
@@ -209,11 +227,10 @@ impl CallStream {
                 *compressed = flag;
                 *length = bytes;
                 *cut = false;
-                kept.clear();
                 doctor::message_began(core, call, from, bytes);
             }
             Piece::Body(body) if *compressed => {
-                *cut |= !keep(kept, body, core.limits().message);
+                *cut |= !keep(core, kept, body, core.limits().message);
             }
             Piece::Body(body) => carries.body(core, call, from, body, kept, cut),
             Piece::End => {
@@ -222,14 +239,18 @@ impl CallStream {
                         true => inflate::gzip(kept, core.limits().message),
                         false => None,
                     };
-                    kept.clear();
+                    release(core, kept);
                     match inflated {
                         Some(inflated) => carries.body(core, call, from, &inflated, kept, cut),
-                        None => *cut = true,
+                        None => {
+                            *cut = true;
+                            carries.unreadable(core, call, from);
+                        }
                     }
                 }
                 let number = count(core, call, from, *length);
                 let content = carries.end(core, call, from, kept, *cut);
+                release(core, kept);
                 if core.options.messages {
                     core.update(Update::Message(Box::new(Message {
                         call,
@@ -247,11 +268,13 @@ impl CallStream {
     /// `from` will send no more on the stream. Gives whether the stream is over.
     pub(super) fn end_stream(&mut self, core: &mut Core, from: Side) -> bool {
         let now = core.now;
-        let Some(call) = core.trace.calls.get_mut(self.call) else {
-            return true;
+        let over = match core.trace.calls.get_mut(self.call) {
+            Some(call) => {
+                call.sent_by_mut(from).ended.get_or_insert(now);
+                call.request.ended.is_some() && call.response.ended.is_some()
+            }
+            None => from != self.caller,
         };
-        call.sent_by_mut(from).ended.get_or_insert(now);
-        let over = call.request.ended.is_some() && call.response.ended.is_some();
         if let Carries::Tunnel {
             node: Some(node), ..
         } = &mut self.carries
@@ -262,22 +285,23 @@ impl CallStream {
             transfer.half_closed(core, from);
         }
         if from != self.caller {
-            self.ended(core, CallState::Complete, Closed::Finished);
+            let by = Some(from);
+            self.ended_by(core, CallState::Complete, Closed::Finished, by);
         }
         over
     }
 
     /// The stream was reset, or its connection ended.
     pub(super) fn reset(&mut self, core: &mut Core, reset: Reset, how: Closed) {
-        let Some(call) = core.trace.calls.get_mut(self.call) else {
-            return;
-        };
-        // What comes after the trailers changes nothing: grpc-go resets streams which it had not
-        // half-closed when the trailers came.
-        if call.reset.is_none() && (call.end.is_none() || reset.code.is_some()) {
-            call.reset = Some(reset);
+        let by = reset.by;
+        if let Some(call) = core.trace.calls.get_mut(self.call) {
+            // What comes after the trailers changes nothing: grpc-go resets streams which it had not
+            // half-closed when the trailers came.
+            if call.reset.is_none() && (call.end.is_none() || reset.code.is_some()) {
+                call.reset = Some(reset);
+            }
         }
-        self.ended(core, CallState::Reset, how);
+        self.ended_by(core, CallState::Reset, how, by);
     }
 
     /// Nobody watches any more: everything stays as it is.
@@ -290,20 +314,19 @@ impl CallStream {
         }
     }
 
-    fn ended(&mut self, core: &mut Core, state: CallState, how: Closed) {
-        let now = core.now;
-        let Some(call) = core.trace.calls.get_mut(self.call) else {
-            return;
-        };
-        if call.state != CallState::Open {
+    /// The call is over. Its row may be gone by now; what hangs on the call ends all the same.
+    fn ended_by(&mut self, core: &mut Core, state: CallState, how: Closed, by: Option<Side>) {
+        if std::mem::replace(&mut self.is_over, true) {
             return;
         }
-        call.state = state;
-        call.end = Some(now);
-        let by = match state {
-            CallState::Reset => call.reset.as_ref().and_then(|reset| reset.by),
-            _ => Some(self.caller.peer()),
-        };
+        let now = core.now;
+        if let Some(call) = core.trace.calls.get_mut(self.call) {
+            call.state = state;
+            call.end = Some(now);
+        }
+        for side in Side::BOTH {
+            release(core, &mut self.halves.get_mut(side).kept);
+        }
         match &mut self.carries {
             Carries::Tunnel { node, session, .. } => {
                 if let Some(mut node) = node.take() {
@@ -320,11 +343,8 @@ impl CallStream {
     }
 
     /// Whether the callee has ended it, so that nothing that matters can come any more.
-    pub(super) fn is_over(&self, core: &Core) -> bool {
-        core.trace
-            .calls
-            .get(self.call)
-            .is_none_or(|call| call.state != CallState::Open)
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// What `side` may still send.
@@ -397,7 +417,7 @@ impl Carries {
                 } else {
                     0
                 };
-                *cut |= !keep(kept, body, limit);
+                *cut |= !keep(core, kept, body, limit);
             }
             Carries::Transfer(transfer) => transfer.body(core, from, body),
             Carries::Tunnel { node, slices, .. } => slices.get_mut(from).feed(body, |slice| {
@@ -409,13 +429,27 @@ impl Carries {
         }
     }
 
+    /// A message that cannot be read. Where messages are slices of something, what follows would
+    /// be taken for something else.
+    fn unreadable(&mut self, core: &mut Core, call: Id<Call>, from: Side) {
+        let Some(connection) = core.trace.calls.get(call).map(|call| call.connection) else {
+            return;
+        };
+        if !matches!(self, Carries::Messages(_)) {
+            let why = format!(
+                "a message of call {call} is compressed in a way that buildtap cannot read"
+            );
+            undecodable(core, connection, from, why);
+        }
+    }
+
     /// The message is complete.
     fn end(
         &mut self,
         core: &mut Core,
         call: Id<Call>,
         from: Side,
-        kept: &mut Vec<u8>,
+        kept: &mut [u8],
         cut: bool,
     ) -> Content {
         match self {
@@ -430,10 +464,6 @@ impl Carries {
                     false => Bytes::new(),
                 };
                 let cut = cut || body.len() < whole;
-                // A Solve may be 16 MiB; that much is not kept for every call.
-                if kept.capacity() > core.limits().preview {
-                    *kept = Vec::new();
-                }
                 Content::Protobuf { body, cut }
             }
             Carries::Transfer(transfer) => transfer.end_message(core, from),
@@ -475,11 +505,24 @@ impl Slices {
     }
 }
 
-/// Keeps `body` as far as there is room; gives whether all of it was kept.
-fn keep(kept: &mut Vec<u8>, body: &[u8], limit: usize) -> bool {
-    let room = limit.saturating_sub(kept.len());
+/// Keeps `body` as far as there is room for this message and for all messages together; gives
+/// whether all of it was kept.
+fn keep(core: &mut Core, kept: &mut Vec<u8>, body: &[u8], limit: usize) -> bool {
+    let together = core.limits().messages.saturating_sub(core.message_bytes);
+    let room = limit.saturating_sub(kept.len()).min(together);
+    core.message_bytes = core.message_bytes.saturating_add(room.min(body.len()));
     kept.extend_from_slice(body.get(..room).unwrap_or(body));
     body.len() <= room
+}
+
+/// Gives back what a message took.
+fn release(core: &mut Core, kept: &mut Vec<u8>) {
+    core.message_bytes = core.message_bytes.saturating_sub(kept.len());
+    kept.clear();
+    // A Solve may be 16 MiB; that much is not held for every call.
+    if kept.capacity() > core.limits().preview {
+        *kept = Vec::new();
+    }
 }
 
 /// Counts a message; gives its number.

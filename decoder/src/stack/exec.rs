@@ -2,6 +2,7 @@
 //! the client raw. With buildx's docker-container driver HTTP/2 runs inside.
 
 use super::http2::Http2;
+use super::masked;
 use super::node::undecodable;
 use crate::core::Core;
 use crate::doctor;
@@ -18,6 +19,8 @@ pub(crate) struct Exec {
     id: Id<Connection>,
     /// Cuts what the daemon sends; `None` when the exec has a terminal, which is not multiplexed.
     demux: Option<Demux>,
+    /// Whether its command is known to be a tunnel to buildkitd.
+    dial_stdio: bool,
     inner: Inner,
 }
 
@@ -31,23 +34,33 @@ enum Inner {
 }
 
 impl Exec {
-    pub(crate) fn new(id: Id<Connection>, multiplexed: bool) -> Self {
+    pub(crate) fn new(id: Id<Connection>, multiplexed: bool, dial_stdio: bool) -> Self {
         Exec {
             id,
             demux: multiplexed.then(Demux::new),
+            dial_stdio,
             inner: Inner::Unknown(PerSide::default()),
         }
     }
 
     pub(crate) fn feed(&mut self, core: &mut Core, from: Side, bytes: &[u8]) {
-        let Exec { id, demux, inner } = self;
+        let Exec {
+            id,
+            demux,
+            dial_stdio,
+            inner,
+        } = self;
         match (from, demux) {
             (Side::Daemon, Some(demux)) => {
                 let fed = demux.feed(bytes, &mut |stream, bytes, _last| match stream {
                     Stream::Stdin | Stream::Stdout => inner.feed(core, *id, Side::Daemon, bytes),
                     Stream::Stderr | Stream::SystemError => {
-                        let text = String::from_utf8_lossy(bytes).into_owned();
-                        doctor::exec_stderr(core, *id, &text);
+                        let show = core.options.show_secrets;
+                        let text = masked::text(show, &String::from_utf8_lossy(bytes));
+                        // Other commands may say there what they like.
+                        if *dial_stdio || matches!(inner, Inner::Http2(_)) {
+                            doctor::exec_stderr(core, *id, &text);
+                        }
                         let at = core.now;
                         core.update(Update::Text(Box::new(Text {
                             connection: *id,

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use buildtap_proto::moby::buildkit::v1 as control;
 use prost::Message as _;
 
-use super::node::undecodable;
+use super::node::{undecodable, who_ended};
 use super::{build, masked, session};
 use crate::core::Core;
 use crate::doctor;
@@ -19,6 +19,9 @@ use crate::trace::{
 };
 use crate::wire::http1::{self, After, BodyEnd, RequestHead, ResponseHead, Violation};
 
+/// Execs that are remembered until they are started.
+const EXECS: usize = 256;
+
 /// What the connection became.
 #[derive(Debug)]
 pub(super) enum Upgrade {
@@ -29,8 +32,13 @@ pub(super) enum Upgrade {
     },
     /// A control connection: the client is the HTTP/2 client.
     Grpc { by: Id<Exchange> },
-    /// The stream of an exec, multiplexed unless it has a terminal.
-    Exec { multiplexed: bool, by: Id<Exchange> },
+    /// The stream of an exec, multiplexed unless it has a terminal; perhaps known to be a tunnel
+    /// to buildkitd.
+    Exec {
+        multiplexed: bool,
+        dial_stdio: bool,
+        by: Id<Exchange>,
+    },
     /// Something else.
     Other { by: Id<Exchange> },
 }
@@ -114,7 +122,7 @@ impl Http1 {
                     "the connection ended without an answer".into(),
                 );
             }
-            end_build(core, &open, true);
+            end_build(core, &open, true, Some(how));
         }
     }
 }
@@ -144,10 +152,19 @@ impl Heard<'_> {
                 Upgrade::Session { session, by }
             }
             (Route::Grpc, _) => Upgrade::Grpc { by },
-            (Route::ExecStart { .. }, _) => {
+            (Route::ExecStart { id }, _) => {
                 let tty = Exec::from_body(&open.request_body).is_some_and(|exec| exec.tty);
+                let id = id.clone();
+                let created = self
+                    .core
+                    .execs
+                    .iter()
+                    .rev()
+                    .find(|(created, _)| *created == id);
+                let dial_stdio = created.is_some_and(|(_, dial_stdio)| *dial_stdio);
                 Upgrade::Exec {
                     multiplexed: !tty,
+                    dial_stdio,
                     by,
                 }
             }
@@ -159,12 +176,23 @@ impl Heard<'_> {
 
     fn end_exchange(&mut self, n: u64, cut_short: bool) {
         let now = self.core.now;
+        let show = self.core.options.show_secrets;
         let Some(at) = self.exchanges.open.iter().position(|open| open.n == n) else {
             return;
         };
-        let Some(open) = self.exchanges.open.remove(at) else {
+        let Some(mut open) = self.exchanges.open.remove(at) else {
             return;
         };
+        if let (Some(splitter), Some(build)) = (&mut open.progress, open.build) {
+            let mut lines = Vec::new();
+            splitter.end(&mut |line| lines.push(line));
+            for line in lines {
+                progress_line(self.core, open.id, build, line);
+            }
+        }
+        if let Route::ExecCreate { .. } = open.route {
+            note_exec(self.core, &open);
+        }
         if let Some(row) = self.core.trace.exchanges.get_mut(open.id) {
             row.end = Some(now);
             row.cut_short = cut_short;
@@ -173,7 +201,8 @@ impl Heard<'_> {
                 .as_ref()
                 .is_some_and(|(status, _)| *status >= 400);
             if failed {
-                row.error = error_message(&open.response_body);
+                row.error =
+                    error_message(&open.response_body).map(|error| masked::text(show, &error));
             }
             if let Route::Version = open.route
                 && let Some(versions) = Versions::from_body(&open.response_body)
@@ -195,12 +224,23 @@ impl Heard<'_> {
             };
             session::refused(self.core, session, why);
         }
-        end_build(self.core, &open, cut_short);
+        end_build(self.core, &open, cut_short, None);
         if let (Route::BuildCancel { id }, Some((200..300, _))) = (&open.route, &answer) {
             build::cancel(self.core, id);
         }
         self.core.update(Update::ExchangeEnded(open.id));
         doctor::exchange_ended(self.core, open.id);
+    }
+}
+
+/// Remembers whether an exec is a tunnel to buildkitd: it is started by another request.
+fn note_exec(core: &mut Core, open: &Open) {
+    let exec = Exec::from_body(&open.request_body);
+    if let (Some(exec), Some(id)) = (exec, Exec::created_id(&open.response_body)) {
+        if core.execs.len() >= EXECS {
+            core.execs.pop_front();
+        }
+        core.execs.push_back((id, exec.is_dial_stdio()));
     }
 }
 
@@ -223,20 +263,30 @@ fn note_versions(core: &mut Core, versions: &Versions) {
     }
 }
 
-/// The answer to `POST /build` is over, and the build with it.
-fn end_build(core: &mut Core, open: &Open, cut_short: bool) {
+/// The answer to `POST /build` is over, and the build with it. `how` is how the connection ended,
+/// if that is what ended it.
+fn end_build(core: &mut Core, open: &Open, cut_short: bool, how: Option<Closed>) {
     let Some(id) = open.build else { return };
-    let error = core
-        .trace
-        .exchanges
-        .get(open.id)
-        .and_then(|row| row.error.clone());
-    let (state, error) = match error {
+    let Some(row) = core.trace.exchanges.get(open.id) else {
+        return;
+    };
+    let status = row.status.as_ref().map_or(0, |(status, _)| *status);
+    let (state, error) = match row.error.clone() {
         Some(error) => (BuildState::Failed, Some(error)),
-        None if cut_short => (
-            BuildState::Cancelled,
-            Some("the connection ended before the answer did".into()),
+        None if status >= 400 => (
+            BuildState::Failed,
+            Some(format!("the daemon answered HTTP {status}")),
         ),
+        None if cut_short => match who_ended(core, row.connection, how) {
+            Some(Side::Client) => (
+                BuildState::Cancelled,
+                Some("the client closed the connection before the answer ended".into()),
+            ),
+            _ => (
+                BuildState::Failed,
+                Some("the connection ended before the daemon's answer did".into()),
+            ),
+        },
         None => (BuildState::Complete, None),
     };
     build::ended(core, id, state, error);
@@ -328,7 +378,10 @@ impl http1::Handler for Heard<'_> {
     fn request_body(&mut self, n: u64, bytes: &[u8]) {
         let limit = self.core.limits().body;
         if let Some(open) = self.open(n)
-            && matches!(open.route, Route::ExecStart { .. })
+            && matches!(
+                open.route,
+                Route::ExecStart { .. } | Route::ExecCreate { .. }
+            )
         {
             let room = limit.saturating_sub(open.request_body.len());
             open.request_body
@@ -362,10 +415,15 @@ impl http1::Handler for Heard<'_> {
             .map(|(name, value)| (name, String::from_utf8_lossy(value)))
             .collect();
         note_versions(self.core, &Versions::from_ping(head.headers.iter()));
+        let id = self.open(n).map(|open| open.id);
         let response_headers = masked::headers(
             self.core,
             pairs.iter().map(|(name, value)| (*name, value.as_ref())),
         );
+        if let Some(id) = id {
+            let weight = masked::weight(&response_headers);
+            self.core.trace.exchanges.add_weight(id, weight);
+        }
         if let Some(row) = self.row(n) {
             row.status = Some((head.status, head.reason.to_owned()));
             row.answered = Some(now);
@@ -416,6 +474,7 @@ impl http1::Handler for Heard<'_> {
 }
 
 fn progress_line(core: &mut Core, exchange: Id<Exchange>, build: Id<Build>, line: Progress) {
+    let show = core.options.show_secrets;
     match line {
         Progress::Trace(status) => {
             if let Ok(status) = control::StatusResponse::decode(status) {
@@ -424,11 +483,12 @@ fn progress_line(core: &mut Core, exchange: Id<Exchange>, build: Id<Build>, line
         }
         Progress::Error { message, .. } => {
             if let Some(row) = core.trace.exchanges.get_mut(exchange) {
-                row.error = Some(message);
+                row.error = Some(masked::text(show, &message));
             }
         }
         Progress::ImageId(id) => {
             if let Some(build) = core.trace.builds.get_mut(build) {
+                let id = masked::text(show, &id);
                 build
                     .exporter_response
                     .push(("containerimage.digest".into(), id));
@@ -444,7 +504,7 @@ fn progress_line(core: &mut Core, exchange: Id<Exchange>, build: Id<Build>, line
                 connection,
                 at,
                 source: TextSource::BuildStream,
-                text,
+                text: masked::text(show, &text),
             };
             core.update(Update::Text(Box::new(text)));
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::call::CallStream;
-use super::node::undecodable;
+use super::node::{undecodable, who_ended};
 use super::{masked, session};
 use crate::core::Core;
 use crate::doctor;
@@ -93,26 +93,7 @@ impl Http2 {
     /// The connection is gone, and every open call with it.
     pub(crate) fn close(&mut self, core: &mut Core, how: Closed) {
         let now = core.now;
-        let by = match how {
-            Closed::Reset { by } => by,
-            _ => core
-                .trace
-                .connections
-                .get(self.calls.connection)
-                .and_then(|connection| {
-                    let [client, daemon] = connection.half_closed.0;
-                    match (client, daemon) {
-                        (Some(client), Some(daemon)) => Some(if client <= daemon {
-                            Side::Client
-                        } else {
-                            Side::Daemon
-                        }),
-                        (Some(_), None) => Some(Side::Client),
-                        (None, Some(_)) => Some(Side::Daemon),
-                        (None, None) => None,
-                    }
-                }),
-        };
+        let by = who_ended(core, self.calls.connection, Some(how));
         let abandoned = how == Closed::Abandoned;
         let mut streams: Vec<_> = self.calls.streams.drain().collect();
         streams.sort_unstable_by_key(|(stream_id, _)| *stream_id);
@@ -162,7 +143,7 @@ impl Heard<'_> {
 
     fn is_over(&self, stream: &Stream) -> bool {
         match stream {
-            Stream::Call(call) => call.is_over(self.core),
+            Stream::Call(call) => call.is_over(),
             Stream::Exchange(id) => self
                 .core
                 .trace
@@ -367,7 +348,10 @@ impl http2::Handler for Heard<'_> {
 
     fn goaway(&mut self, from: Side, last_stream_id: u32, code: u32, debug: &[u8]) {
         let at = self.core.now;
-        let debug = String::from_utf8_lossy(debug).into_owned();
+        let debug = masked::text(
+            self.core.options.show_secrets,
+            &String::from_utf8_lossy(debug),
+        );
         if let Some(http2) = self.state() {
             *http2.goaway.get_mut(from) = Some(GoAway {
                 at,

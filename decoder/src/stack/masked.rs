@@ -9,13 +9,35 @@ const ATTR_LIMIT: usize = 256;
 /// Bytes of one name or value.
 const ATTR_BYTES: usize = 4 << 10;
 
-/// Header fields as pairs.
+/// Bytes that are kept of a text.
+const TEXT_BYTES: usize = 16 << 10;
+/// Bytes that are kept of the headers of one message.
+const HEADER_BYTES: usize = 64 << 10;
+
+/// Text that a peer wrote for people: errors, names of steps, standard error.
+pub(super) fn text(show_secrets: bool, text: &str) -> String {
+    let text = head(text, TEXT_BYTES);
+    match show_secrets {
+        true => text.to_owned(),
+        false => mask_text(text).into_owned(),
+    }
+}
+
+/// Header fields as pairs, as far as there is room for them.
 pub(super) fn headers<'a>(
     core: &Core,
     fields: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Vec<(String, String)> {
     let show = core.options.show_secrets;
+    let mut room = HEADER_BYTES;
     fields
+        .take_while(|(name, value)| {
+            let left = room
+                .checked_sub(name.len())
+                .and_then(|room| room.checked_sub(value.len()));
+            room = left.unwrap_or(0);
+            left.is_some()
+        })
         .map(|(name, value)| {
             let value = match () {
                 () if show => value.to_owned(),

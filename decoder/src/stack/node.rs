@@ -210,9 +210,11 @@ impl Node {
             Upgrade::Grpc { .. } => {
                 Layer::Http2(Box::new(Http2::new(core, self.id, Side::Client, None)))
             }
-            Upgrade::Exec { multiplexed, .. } => {
-                Layer::Exec(Box::new(Exec::new(self.id, multiplexed)))
-            }
+            Upgrade::Exec {
+                multiplexed,
+                dial_stdio,
+                ..
+            } => Layer::Exec(Box::new(Exec::new(self.id, multiplexed, dial_stdio))),
             Upgrade::Other { .. } => Layer::Opaque,
         };
     }
@@ -334,6 +336,19 @@ fn open(
     });
     core.update(Update::ConnectionOpened(id));
     id
+}
+
+/// Who ended a connection: who reset it, or who was the first to send no more.
+pub(super) fn who_ended(core: &Core, id: Id<Connection>, how: Option<Closed>) -> Option<Side> {
+    if let Some(Closed::Reset { by }) = how {
+        return by;
+    }
+    match core.trace.connections.get(id)?.half_closed.0 {
+        [Some(client), Some(daemon)] if client <= daemon => Some(Side::Client),
+        [Some(_), None] => Some(Side::Client),
+        [_, Some(_)] => Some(Side::Daemon),
+        [None, None] => None,
+    }
 }
 
 /// Notes that what `from` sends is not decoded from here on.

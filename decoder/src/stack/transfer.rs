@@ -1,6 +1,7 @@
 //! A call that carries files: decides what its messages are, and moves the transfer along.
 
 use super::call::Slices;
+use super::masked;
 use crate::core::Core;
 use crate::doctor;
 use crate::event::Side;
@@ -19,6 +20,9 @@ pub(super) struct TransferStream {
     /// What the first bytes of the sender say overrules everything else, once.
     sender_spoke: bool,
     readers: PerSide<Reader>,
+    /// Bytes that the entries take of what all may take together.
+    entry_bytes: usize,
+    is_over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +92,8 @@ impl TransferStream {
             flavour: Flavour::Unknown,
             sender_spoke: false,
             readers: PerSide::default(),
+            entry_bytes: 0,
+            is_over: false,
         };
         if let Some(method) = method {
             stream.weigh(core, Evidence::Method(method));
@@ -114,13 +120,7 @@ impl TransferStream {
             .session
             .and_then(|session| core.trace.sessions.get(session))
             .map(|session| session.uuid.clone());
-        let build = uuid
-            .as_deref()
-            .and_then(|uuid| super::build::of_session(core, uuid));
-        let kind = build.and_then(|build| {
-            let exporters = &core.trace.builds.get(build)?.exporters;
-            Some(exporters.get(usize::try_from(index).ok()?)?.kind.clone())
-        });
+        let kind = uuid.and_then(|uuid| super::build::exporter(core, &uuid, index));
         if let Some(kind) = kind {
             if let Some(transfer) = core.trace.transfers.get_mut(self.transfer) {
                 transfer.exporter = Some(kind.clone());
@@ -199,7 +199,9 @@ impl TransferStream {
             return Content::Bytes { payload };
         }
         match reader.packet.finish() {
-            Ok(packet) => {
+            Ok(mut packet) => {
+                let show = core.options.show_secrets;
+                packet.text = packet.text.map(|text| masked::text(show, &text));
                 self.packet(core, from, &packet);
                 Content::Packet(packet)
             }
@@ -225,6 +227,7 @@ impl TransferStream {
         let step = machine.packet(now, from, packet, room);
         let grown = machine.entry_bytes().saturating_sub(before);
         core.entry_bytes = core.entry_bytes.saturating_add(grown);
+        self.entry_bytes = self.entry_bytes.saturating_add(grown);
         transfer.bytes = machine.data_bytes();
         match step {
             Step::Moved => {}
@@ -251,6 +254,7 @@ impl TransferStream {
     /// The call ended, and the transfer with it.
     pub(super) fn call_ended(&mut self, core: &mut Core, call: Id<Call>) {
         let Some(row) = core.trace.calls.get(call) else {
+            self.ended(core, TransferState::Failed, None);
             return;
         };
         if core.trace.is_partial(row.connection) {
@@ -258,7 +262,15 @@ impl TransferStream {
             return;
         }
         let complete = row.state == CallState::Complete;
+        let sender_ended = row.sent_by(self.sender).ended.is_some();
         let (code, error) = match (&row.status, &row.reset) {
+            (Some(status), _) if status.code == 0 => (
+                0,
+                format!(
+                    "it ended with OK before the {} had sent all of it",
+                    self.sender
+                ),
+            ),
             (Some(status), _) => (status.code, status.message.clone()),
             (None, Some(reset)) => (0, describe_reset(reset)),
             (None, None) => (0, "it ended without a status".to_owned()),
@@ -267,7 +279,9 @@ impl TransferStream {
         const ALREADY_EXISTS: u32 = 6;
         let state = match self.flavour {
             Flavour::Packet => TransferState::Failed,
-            _ if complete && (code == 0 || code == ALREADY_EXISTS) => TransferState::Complete,
+            _ if complete && (code == 0 && sender_ended || code == ALREADY_EXISTS) => {
+                TransferState::Complete
+            }
             _ => TransferState::Failed,
         };
         self.ended(
@@ -278,22 +292,21 @@ impl TransferStream {
     }
 
     fn ended(&mut self, core: &mut Core, state: TransferState, error: Option<String>) {
-        let now = core.now;
-        let Some(transfer) = core.trace.transfers.get_mut(self.transfer) else {
-            return;
-        };
-        if transfer.end.is_some() {
+        if std::mem::replace(&mut self.is_over, true) {
             return;
         }
-        transfer.state = state;
-        transfer.error = error;
-        transfer.end = Some(now);
-        core.update(Update::TransferEnded(self.transfer));
-        doctor::transfer_ended(core, self.transfer);
+        let now = core.now;
         if let Some(transfer) = core.trace.transfers.get_mut(self.transfer) {
-            core.entry_bytes = core
-                .entry_bytes
-                .saturating_sub(transfer.machine.entry_bytes());
+            transfer.state = state;
+            transfer.error = error;
+            transfer.end = Some(now);
+            core.update(Update::TransferEnded(self.transfer));
+            doctor::transfer_ended(core, self.transfer);
+        }
+        core.entry_bytes = core
+            .entry_bytes
+            .saturating_sub(std::mem::take(&mut self.entry_bytes));
+        if let Some(transfer) = core.trace.transfers.get_mut(self.transfer) {
             transfer.machine.forget_entries();
         }
     }

@@ -1,5 +1,7 @@
 //! Builds and their vertices.
 
+use std::collections::HashMap;
+
 use super::{Call, Exchange, Id};
 use crate::event::Time;
 
@@ -34,6 +36,8 @@ pub struct Build {
     pub llb: Vec<String>,
     /// The steps, in order of appearance.
     pub vertices: Vec<Vertex>,
+    /// Where the vertex with a digest stands among them.
+    pub(crate) positions: HashMap<String, usize>,
     /// Vertices that were not kept.
     pub vertices_dropped: u64,
     /// Bytes that the steps printed.
@@ -49,7 +53,7 @@ pub struct Build {
 impl Build {
     /// The vertex with this digest.
     pub fn vertex(&self, digest: &str) -> Option<&Vertex> {
-        self.vertices.iter().find(|vertex| vertex.digest == digest)
+        self.vertices.get(*self.positions.get(digest)?)
     }
 }
 

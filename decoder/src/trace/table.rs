@@ -105,6 +105,15 @@ impl<T> Table<T> {
         id
     }
 
+    /// A row came to hold `more` bytes than it was said to when it was added.
+    pub(crate) fn add_weight(&mut self, id: Id<T>, more: usize) {
+        let Some(index) = self.index(id) else { return };
+        if let Some((_, weight)) = self.rows.get_mut(index) {
+            *weight = weight.saturating_add(more);
+            self.weight = self.weight.saturating_add(more);
+        }
+    }
+
     fn index(&self, id: Id<T>) -> Option<usize> {
         usize::try_from(id.number.checked_sub(self.gone)?.checked_sub(1)?).ok()
     }

@@ -1,7 +1,7 @@
 //! The log: what is said as it is said, one line each, quiet about file contents.
 
 use buildtap_decoder::describe::{Describer, printable};
-use buildtap_decoder::event::{Side, Time};
+use buildtap_decoder::event::{Closed, Side, Time};
 use buildtap_decoder::protocol::diffcopy::PacketType;
 use buildtap_decoder::trace::{Call, Content, Message, TextSource, Trace, Update};
 
@@ -61,9 +61,12 @@ impl Log {
             }
             Update::ConnectionClosed(id) => {
                 if let Some(connection) = trace.connections.get(*id) {
-                    let Some((at, _)) = connection.closed else {
+                    let Some((at, how)) = connection.closed else {
                         return;
                     };
+                    if how == Closed::Abandoned {
+                        return;
+                    }
                     let [client, daemon] = connection.bytes.0;
                     let what = format!(
                         "after {}, {} from the client, {} from the daemon",

@@ -10,6 +10,7 @@ mod paint;
 mod summary;
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
 use buildtap_decoder::describe::Describer;
@@ -23,8 +24,8 @@ use crate::watch::Show;
 use log::Log;
 use paint::Paint;
 
-/// Updates that are rendered while the decoder is locked.
-const BATCH: usize = 128;
+/// How long the decoder may be locked for rendering: the relay stands still meanwhile.
+const HOLD: Duration = Duration::from_millis(2);
 
 /// Shows a decoder's updates in the form that was asked for, and at the end what is left.
 #[derive(Debug)]
@@ -114,7 +115,8 @@ impl Show for View {
             text,
             ..
         } = self;
-        for _ in 0..BATCH {
+        let begun = Instant::now();
+        while begun.elapsed() < HOLD {
             let Some(update) = decoder.take_update() else {
                 break;
             };

@@ -630,20 +630,19 @@ pub(super) fn ending(trace: &Trace, call: &Call) -> (Style, String) {
 }
 
 fn health_line(calls: &[&Call]) -> (Style, String) {
-    let ok = calls
+    let (open, over): (Vec<&Call>, Vec<&Call>) =
+        calls.iter().partition(|call| call.state == CallState::Open);
+    let open = open.len();
+    let ok = over
         .iter()
         .filter(|call| call.status.as_ref().is_some_and(|status| status.code == 0))
-        .count();
-    let open = calls
-        .iter()
-        .filter(|call| call.state == CallState::Open)
         .count();
     let slowest = calls
         .iter()
         .filter_map(|call| Some(call.end?.since(call.start)))
         .max()
         .unwrap_or(Duration::ZERO);
-    let failed = calls.len() - ok - open;
+    let failed = over.len() - ok;
     let mut text = format!("{} × Health.Check: {ok} OK", calls.len());
     if failed > 0 {
         let _ = write!(text, ", {failed} failed");

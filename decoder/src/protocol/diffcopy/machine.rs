@@ -379,8 +379,12 @@ impl Machine {
     /// The transfer is over: forgets the entries, but for how many there were, and for the files
     /// that are still open.
     pub(crate) fn forget_entries(&mut self) {
+        if let Some((&beyond, _)) = self.in_flight.iter().nth(OPEN_FILES_KEPT) {
+            let lost = self.in_flight.split_off(&beyond).len() as u64;
+            self.in_flight_lost = self.in_flight_lost.saturating_add(lost);
+        }
         let entries = &self.entries;
-        for (id, open) in self.in_flight.iter_mut().take(OPEN_FILES_KEPT) {
+        for (id, open) in &mut self.in_flight {
             let size = entries.get(*id).map_or(0, |entry| entry.size);
             open.announced = entries.path(*id).map(|path| (path.to_owned(), size));
         }
