@@ -167,3 +167,33 @@ proptest! {
         decoder.tick(Time(u64::MAX / 2));
     }
 }
+
+#[test]
+fn calls_say_what_they_are_about() {
+    let mut talk = Talk::default();
+    upgrade(&mut talk, "s1", &[FILE_SYNC]);
+    let secret = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
+    let token = "/moby.filesync.v1.Auth/FetchToken";
+    talk.call(
+        Daemon,
+        1,
+        FILE_SYNC,
+        &[("dir-name", "caf%C3%A9"), ("dir-name-encoded", "1")],
+    )
+    .call(Daemon, 3, FILE_SEND, &[])
+    .call(Daemon, 5, secret, &[])
+    .message(Daemon, 5, b"\x0a\x03npm")
+    .call(Daemon, 7, token, &[])
+    .message(Daemon, 7, b"\x0a\x01c\x12\x07ghcr.io")
+    .call(Daemon, 9, secret, &[])
+    .message(Daemon, 9, b"\x0a\x02\xff\xff");
+    let decoder = talk.decode(Options::default());
+    let subjects: Vec<_> = decoder
+        .trace()
+        .calls
+        .iter()
+        .map(|call| call.subject.as_deref())
+        .collect();
+    let expected = ["café", "exporter 0", "npm", "ghcr.io"].map(Some);
+    assert_eq!(subjects, [&expected[..], &[None]].concat());
+}

@@ -12,8 +12,8 @@ use crate::watch::Show;
 
 /// How often a file that grows is looked at.
 const POLL: Duration = Duration::from_millis(200);
-/// Updates that may wait before they are shown.
-const BATCH: usize = 256;
+/// Events that are rendered before what was rendered is written.
+const BATCH: usize = 64;
 
 /// Why a capture could not be shown.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,7 @@ fn read(
 ) -> Result<(), ShowError> {
     let mut drawn = Instant::now();
     let mut broken = None;
+    let mut rendered = 0;
     loop {
         match capture.next() {
             Ok(Some(event)) => decoder.event(event.time, event.tap, event.event),
@@ -80,7 +81,13 @@ fn read(
                 break;
             }
         }
-        if decoder.pending_updates() >= BATCH {
+        // A view says how things stand: it is asked at once, so that it says how they stood.
+        if decoder.pending_updates() > 0 {
+            view.render(decoder);
+            rendered += 1;
+        }
+        if rendered >= BATCH {
+            rendered = 0;
             flush(decoder, view)?;
         }
         if drawn.elapsed() >= Duration::from_millis(100) {
@@ -113,7 +120,7 @@ fn flush(decoder: &mut Decoder, view: &mut impl Show) -> io::Result<()> {
         view.render(decoder);
         view.write()?;
     }
-    Ok(())
+    view.write()
 }
 
 /// A bar on standard error, when that is a terminal and there is an end to come to.

@@ -1,6 +1,6 @@
 //! Builds: what was asked for, how its steps went, how it ended.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use buildtap_proto::moby::buildkit::v1 as control;
@@ -50,7 +50,7 @@ fn new(id: Id<Build>, start: Time) -> Build {
         exporter_response: Vec::new(),
         llb: Vec::new(),
         vertices: Vec::new(),
-        positions: HashMap::new(),
+        positions: BTreeMap::new(),
         vertices_dropped: 0,
         log_bytes: 0,
         warnings: Vec::new(),
@@ -403,7 +403,8 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
             .collect();
         row.cached |= vertex.cached;
         row.started = vertex.started.and_then(|at| time(&at)).or(row.started);
-        row.completed = vertex.completed.and_then(|at| time(&at)).or(row.completed);
+        // A step whose result was looked for in vain is reported as completed, and begins anew.
+        row.completed = vertex.completed.and_then(|at| time(&at));
         row.error = Some(text(&vertex.error))
             .filter(|error| !error.is_empty())
             .or(row.error.take());

@@ -95,6 +95,7 @@ impl CallStream {
             announced.map_or(crate::wire::http2::WINDOW_DEFAULT, i64::from)
         };
         let window = PerSide([window(Side::Client), window(Side::Daemon)]);
+        let subject = message::subject_of_headers(&service, &metadata);
         let weight = path.len().saturating_add(masked::weight(&metadata));
         let id = core.trace.calls.add(weight, |id| Call {
             id,
@@ -104,6 +105,7 @@ impl CallStream {
             service,
             method,
             caller,
+            subject,
             metadata,
             response_metadata: Vec::new(),
             trailers: Vec::new(),

@@ -1,4 +1,5 @@
-//! Messages whose meaning moves the trace: solves, their status, what the daemon says of itself.
+//! Messages whose meaning moves the trace: solves, their status, what the daemon says of itself,
+//! what a callback is about.
 
 use buildtap_proto::moby::buildkit::v1 as control;
 use buildtap_proto::moby::buildkit::v1::frontend;
@@ -7,7 +8,13 @@ use prost::Message as _;
 use super::build;
 use crate::core::Core;
 use crate::event::Side;
+use crate::protocol::metadata;
+use crate::text;
 use crate::trace::{Call, Id};
+use crate::wire::protobuf::{self, Value};
+
+/// Bytes kept of what a call is about.
+const SUBJECT_LIMIT: usize = 256;
 
 /// What a call's messages mean here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub(super) enum Meaning {
     Info,
     /// `Control.ListWorkers`: the same, of its workers.
     ListWorkers,
+    /// A request of which this field says what the call is about.
+    About(u32),
     /// Anything else: shown, not understood.
     Other,
 }
@@ -34,6 +43,12 @@ impl Meaning {
             "/moby.buildkit.v1.frontend.LLBBridge/Solve" => Meaning::BridgeSolve,
             "/moby.buildkit.v1.Control/Info" => Meaning::Info,
             "/moby.buildkit.v1.Control/ListWorkers" => Meaning::ListWorkers,
+            "/moby.buildkit.secrets.v1.Secrets/GetSecret"
+            | "/moby.sshforward.v1.SSH/CheckAgent"
+            | "/moby.filesync.v1.Auth/Credentials"
+            | "/moby.filesync.v1.Auth/GetTokenAuthority"
+            | "/moby.filesync.v1.Auth/VerifyTokenAuthority" => Meaning::About(1),
+            "/moby.filesync.v1.Auth/FetchToken" => Meaning::About(2),
             _ => Meaning::Other,
         }
     }
@@ -48,7 +63,7 @@ impl Meaning {
         };
         match self {
             Meaning::Solve | Meaning::Status => true,
-            Meaning::BridgeSolve => is_request(),
+            Meaning::BridgeSolve | Meaning::About(_) => is_request(),
             Meaning::Info | Meaning::ListWorkers => !is_request(),
             Meaning::Other => false,
         }
@@ -103,9 +118,50 @@ impl Meaning {
                     }
                 }
             }
+            Meaning::About(number) => {
+                let subject = text_field(body, number);
+                if let (Some(subject), Some(row)) = (subject, core.trace.calls.get_mut(call)) {
+                    row.subject = Some(subject);
+                }
+            }
             Meaning::Other => {}
         }
     }
+}
+
+/// The text in a field of a message.
+fn text_field(body: &[u8], number: u32) -> Option<String> {
+    let mut fields = protobuf::fields(body).map_while(Result::ok);
+    let subject = fields.find_map(|field| match field.value {
+        Value::Len(bytes) if field.number == number => std::str::from_utf8(bytes).ok(),
+        _ => None,
+    })?;
+    Some(text::head(subject, SUBJECT_LIMIT).to_owned()).filter(|subject| !subject.is_empty())
+}
+
+/// What the request headers of a call say it is about.
+pub(super) fn subject_of_headers(service: &str, headers: &[(String, String)]) -> Option<String> {
+    let value = |wanted: &str| {
+        let mut headers = headers.iter();
+        headers
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.clone())
+    };
+    let subject = match service {
+        "moby.filesync.v1.FileSync" => {
+            let pairs = headers.iter().map(|(name, value)| (name, value));
+            metadata::FileSync::from_headers(pairs).dir_name
+        }
+        "moby.filesync.v1.FileSend" => {
+            let index = value("buildkit-attachable-exporter-id");
+            Some(format!("exporter {}", index.as_deref().unwrap_or("0")))
+        }
+        "moby.sshforward.v1.SSH" => value("buildkit.ssh.id"),
+        "moby.upload.v1.Upload" => value("urlpath"),
+        "containerd.services.content.v1.Content" => value("buildkit-attachable-store-id"),
+        _ => None,
+    }?;
+    Some(text::head(&subject, SUBJECT_LIMIT).to_owned()).filter(|subject| !subject.is_empty())
 }
 
 fn note_version(core: &mut Core, side: Side, version: &str) {

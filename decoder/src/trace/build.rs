@@ -1,6 +1,6 @@
 //! Builds and their vertices.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::{Call, Exchange, Id};
 use crate::event::Time;
@@ -37,7 +37,7 @@ pub struct Build {
     /// The steps, in order of appearance.
     pub vertices: Vec<Vertex>,
     /// Where the vertex with a digest stands among them.
-    pub(crate) positions: HashMap<String, usize>,
+    pub(crate) positions: BTreeMap<String, usize>,
     /// Vertices that were not kept.
     pub vertices_dropped: u64,
     /// Bytes that the steps printed.

@@ -21,6 +21,9 @@ pub struct Call {
     pub method: String,
     /// Who calls; the other side is the callee.
     pub caller: Side,
+    /// What it is about, where its method does not say: the directory of a FileSync, `exporter 0`
+    /// of a FileSend, the path of an upload, the id of a secret or an agent, the host of a registry.
+    pub subject: Option<String>,
     /// Request headers but for the HTTP/2 pseudo headers, secrets masked.
     pub metadata: Vec<(String, String)>,
     /// Response headers, secrets masked.

@@ -8,6 +8,7 @@ pub mod json;
 mod log;
 mod paint;
 mod summary;
+mod words;
 
 use std::io;
 use std::time::{Duration, Instant};

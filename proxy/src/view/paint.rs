@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use buildtap_decoder::event::Time;
 use unicode_width::UnicodeWidthStr;
 
 /// How a piece of text looks.
@@ -58,16 +59,26 @@ impl Paint {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Row>,
+    /// Columns that are aligned to the right: those of numbers.
+    right: &'static [usize],
 }
 
 #[derive(Debug)]
 struct Row {
     cells: Vec<(Style, String)>,
-    /// Lines below the row, indented and not aligned.
+    /// Sentences below the row, indented and not aligned.
     notes: Vec<(Style, String)>,
 }
 
 impl Table {
+    /// A table in which these columns are aligned to the right.
+    pub(super) fn new(right: &'static [usize]) -> Self {
+        Table {
+            rows: Vec::new(),
+            right,
+        }
+    }
+
     /// Adds a row.
     pub(super) fn row<const N: usize>(&mut self, cells: [(Style, String); N]) {
         self.rows.push(Row {
@@ -76,7 +87,7 @@ impl Table {
         });
     }
 
-    /// Adds a line below the last row.
+    /// Adds a sentence below the last row.
     pub(super) fn note(&mut self, style: Style, text: String) {
         if let Some(row) = self.rows.last_mut() {
             row.notes.push((style, text));
@@ -89,8 +100,9 @@ impl Table {
     }
 
     /// Appends it, every line indented by so many columns. A column is as wide as its widest
-    /// cell; the last one is not filled up.
-    pub(super) fn push(&self, out: &mut String, paint: Paint, indent: usize) {
+    /// cell, an empty one is left out; the last one is not filled up. Notes are wrapped to the
+    /// `width` of the terminal.
+    pub(super) fn push(&self, out: &mut String, paint: Paint, indent: usize, width: Option<usize>) {
         let columns = self
             .rows
             .iter()
@@ -104,41 +116,70 @@ impl Table {
             })
             .collect();
         for row in &self.rows {
-            let mut line = String::new();
+            let mut line = " ".repeat(indent);
+            // Blanks are written before the next cell only, so that no line ends with them.
+            let mut blanks = 0;
             for (column, ((style, text), width)) in row.cells.iter().zip(&widths).enumerate() {
                 if *width == 0 {
                     continue;
                 }
-                paint.push(&mut line, *style, text);
-                if column + 1 < row.cells.len() {
-                    line.extend(std::iter::repeat_n(' ', width - text.width() + 2));
+                let missing = width - text.width();
+                let (before, after) = match self.right.contains(&column) {
+                    true => (missing, 0),
+                    false => (0, missing),
+                };
+                if !text.is_empty() {
+                    line.extend(std::iter::repeat_n(' ', blanks + before));
+                    paint.push(&mut line, *style, text);
+                    blanks = after + GAP;
+                } else {
+                    blanks += missing + GAP;
                 }
             }
-            out.extend(std::iter::repeat_n(' ', indent));
-            out.push_str(line.trim_end());
+            out.push_str(&line);
             out.push('\n');
+            let before = widths.iter().take(NOTES_BELOW).filter(|width| **width > 0);
+            let margin = indent + before.map(|width| width + GAP).sum::<usize>();
+            let columns = width.unwrap_or(NOTE_COLUMNS).min(NOTE_COLUMNS);
             for (style, text) in &row.notes {
-                out.extend(std::iter::repeat_n(' ', indent + 4));
-                paint.push(out, *style, text);
-                out.push('\n');
+                let text = format!("{:margin$}{text}", "");
+                for line in fill(&text, margin + 2, columns).lines() {
+                    paint.push(out, *style, line);
+                    out.push('\n');
+                }
             }
         }
     }
 }
+
+/// Blanks between columns.
+const GAP: usize = 2;
+/// The column that notes stand below.
+const NOTES_BELOW: usize = 2;
+/// Columns that notes are wrapped at.
+const NOTE_COLUMNS: usize = 120;
 
 /// Columns that sentences are wrapped at: wider lines are hard to read.
 const MEASURE: usize = 100;
 
 /// Sentences in lines of a readable width, all but the first of them indented.
 pub(super) fn wrapped(text: &str, indent: usize, width: Option<usize>) -> String {
-    let width = width.unwrap_or(MEASURE).min(MEASURE).max(indent + 20);
+    fill(text, indent, width.unwrap_or(MEASURE).min(MEASURE))
+}
+
+fn fill(text: &str, indent: usize, width: usize) -> String {
     let margin = " ".repeat(indent);
     textwrap::fill(
         text,
-        textwrap::Options::new(width)
+        textwrap::Options::new(width.max(indent + 30))
             .subsequent_indent(&margin)
             .break_words(false),
     )
+}
+
+/// When it was, in seconds after `origin`: `0.412`.
+pub(super) fn offset(at: Time, origin: Time) -> String {
+    format!("{:.3}", at.since(origin).as_secs_f64())
 }
 
 /// `412 ms`, `1.23 s`, `4 min 05 s`.
@@ -219,7 +260,20 @@ mod tests {
         table.row([cell("abc"), cell("y")]);
         table.note(Style::Dim, "below".into());
         let mut out = String::new();
-        table.push(&mut out, Paint { colour: false }, 2);
-        assert_eq!(out, "  日本  x\n  abc   y\n      below\n");
+        table.push(&mut out, Paint { colour: false }, 2, None);
+        assert_eq!(out, "  日本  x\n  abc   y\n           below\n");
+    }
+
+    #[test]
+    fn numbers_stand_below_each_other_and_no_line_ends_blank() {
+        let mut table = Table::new(&[1]);
+        let cell = |text: &str| (Style::Cyan, text.to_owned());
+        table.row([cell("a"), cell("9"), cell("")]);
+        table.row([cell("b"), cell("10"), cell("c")]);
+        table.row([cell("b"), cell(""), cell("")]);
+        table.row([cell(""), cell(""), cell("d")]);
+        let mut out = String::new();
+        table.push(&mut out, Paint { colour: false }, 0, None);
+        assert_eq!(out, "a   9\nb  10  c\nb\n       d\n");
     }
 }

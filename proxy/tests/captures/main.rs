@@ -12,7 +12,7 @@ use buildtap_fixtures::capture;
 
 mod splits;
 mod truth;
-//VIEWS
+mod views;
 
 /// Every capture, and what there is to find in it.
 const CAPTURES: &[(&str, &[&str])] = &[

@@ -152,6 +152,7 @@ impl<'a> Filler<'a> {
             service: &row.service,
             method: &row.method,
             caller: row.caller.as_str(),
+            subject: row.subject.as_deref(),
             state: row.state.as_str(),
             status: status.map(trace::Status::name),
             status_message: status.map(|status| status.message.as_str()),

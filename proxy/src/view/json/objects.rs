@@ -90,6 +90,7 @@ pub(super) struct Call<'a> {
     pub(super) service: &'a str,
     pub(super) method: &'a str,
     pub(super) caller: &'static str,
+    pub(super) subject: Option<&'a str>,
     pub(super) state: &'static str,
     pub(super) status: Option<String>,
     pub(super) status_message: Option<&'a str>,
