@@ -33,7 +33,10 @@ pub(crate) struct Core {
     /// Bytes of previews in the queue.
     queued_bytes: usize,
     dropped: u64,
+    /// What was found of whom, so that it is not found again.
     found: HashSet<(&'static str, Subject)>,
+    /// The same, oldest first.
+    found_order: VecDeque<(&'static str, Subject)>,
     /// Bytes that the entries of open transfers take.
     pub(crate) entry_bytes: usize,
     /// Bytes of messages that are being put together.
@@ -52,6 +55,7 @@ impl Core {
             queued_bytes: 0,
             dropped: 0,
             found: HashSet::new(),
+            found_order: VecDeque::new(),
             entry_bytes: 0,
             message_bytes: 0,
             execs: VecDeque::new(),
@@ -95,7 +99,9 @@ impl Core {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Adds a finding, unless the same thing was found of the same subject before.
+    /// Adds a finding, unless the same thing was found of the same subject before. That is
+    /// remembered for longer than the finding is kept: what goes on is looked at every second,
+    /// and would come back at once.
     pub(crate) fn find(
         &mut self,
         code: &'static str,
@@ -103,8 +109,15 @@ impl Core {
         weight: usize,
         make: impl FnOnce(Id<Finding>) -> Finding,
     ) {
-        if self.found.len() >= self.limits().findings || !self.found.insert((code, subject)) {
+        const REMEMBERED: usize = 16;
+        if !self.found.insert((code, subject)) {
             return;
+        }
+        self.found_order.push_back((code, subject));
+        if self.found_order.len() > self.limits().findings.saturating_mul(REMEMBERED)
+            && let Some(oldest) = self.found_order.pop_front()
+        {
+            self.found.remove(&oldest);
         }
         let id = self.trace.findings.add(weight, make);
         self.update(Update::Finding(id));
@@ -115,7 +128,8 @@ fn preview_bytes(update: &Update) -> usize {
     match update {
         Update::Message(message) => match &message.content {
             Content::Protobuf { body, .. } => body.len(),
-            _ => 0,
+            Content::Packet { path, .. } => path.as_ref().map_or(0, |path| path.len()),
+            Content::Bytes { .. } => 0,
         },
         Update::Text(text) => text.text.len(),
         _ => 0,

@@ -92,6 +92,9 @@ impl Watching {
     /// Shows what is left, and the summary.
     fn finish(self) {
         if let Some(mut view) = self.showing.finish() {
+            if self.tap.failed() {
+                view.decoding_failed();
+            }
             // The output may be gone by now; the session is over in any case.
             let _ = self.tap.with(|decoder| view.finish(decoder));
         }

@@ -72,6 +72,11 @@ impl DecodingTap {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the decoder panicked, and was told nothing more from then on.
+    pub fn failed(&self) -> bool {
+        self.state.is_poisoned()
+    }
+
     /// Looks at the decoder.
     pub fn with<R>(&self, look: impl FnOnce(&mut Decoder) -> R) -> R {
         look(&mut self.lock().decoder)

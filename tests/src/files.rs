@@ -11,8 +11,8 @@ use std::time::SystemTime;
 pub struct Entry {
     /// Its type and permission bits.
     pub mode: u32,
-    /// When it was modified.
-    pub modified: SystemTime,
+    /// When it was modified; `None` for a directory, whose time is that of its last entry's arrival.
+    pub modified: Option<SystemTime>,
     /// The bytes of a file, or what a symbolic link leads to.
     pub content: Content,
 }
@@ -57,7 +57,7 @@ pub fn tree(top: &Path) -> BTreeMap<PathBuf, Entry> {
             };
             let entry = Entry {
                 mode: metadata.mode(),
-                modified: metadata.modified().expect("it has times"),
+                modified: metadata.modified().ok().filter(|_| !metadata.is_dir()),
                 content,
             };
             let path = path.strip_prefix(top).expect("below the top");

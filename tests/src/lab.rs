@@ -46,8 +46,7 @@ pub struct Daemon {
 pub fn daemon(flavour: Flavour) -> Option<&'static Daemon> {
     static BOOKWORM: OnceLock<Daemon> = OnceLock::new();
     static TRIXIE: OnceLock<Daemon> = OnceLock::new();
-    if std::env::var_os("BUILDTAP_SKIP_DOCKER").is_some_and(|value| value == "1") {
-        eprintln!("skipped, because BUILDTAP_SKIP_DOCKER=1: this test needs docker");
+    if skipped() {
         return None;
     }
     let daemon = match flavour {
@@ -55,6 +54,14 @@ pub fn daemon(flavour: Flavour) -> Option<&'static Daemon> {
         Flavour::Trixie => &TRIXIE,
     };
     Some(daemon.get_or_init(|| Daemon::start(flavour)))
+}
+
+fn skipped() -> bool {
+    let skipped = std::env::var_os("BUILDTAP_SKIP_DOCKER").is_some_and(|value| value == "1");
+    if skipped {
+        eprintln!("skipped, because BUILDTAP_SKIP_DOCKER=1: this test needs docker");
+    }
+    skipped
 }
 
 /// A script of the lab.
@@ -67,6 +74,11 @@ const INSTALL: &str =
     "run tests/lab/install.sh --peers trixie as root, or set BUILDTAP_SKIP_DOCKER=1 to do without";
 
 impl Daemon {
+    /// A daemon that no other test talks to; otherwise like [`daemon`].
+    pub fn start_another(flavour: Flavour) -> Option<Self> {
+        (!skipped()).then(|| Daemon::start(flavour))
+    }
+
     fn start(flavour: Flavour) -> Self {
         for (program, path) in [
             ("dockerd", "/usr/sbin/dockerd"),

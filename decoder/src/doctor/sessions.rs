@@ -5,12 +5,37 @@ use std::time::Duration;
 use super::{Case, ago, report};
 use crate::core::Core;
 use crate::event::Side;
-use crate::trace::{Build, BuildState, Id, Session, SessionPath, Severity, Subject, TransferState};
+use crate::trace::{
+    Build, BuildState, Call, CallState, Connection, Exporter, Id, Session, SessionPath, Severity,
+    Subject, TransferState,
+};
 
 const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 
 /// A session is asked for.
 pub(crate) fn session_opened(core: &mut Core, id: Id<Session>) {
+    same_id_twice(core, id);
+    let Some(session) = core.trace.sessions.get(id) else {
+        return;
+    };
+    // The build and its session are asked for at the same time, in any order.
+    let waiting: Vec<Id<Build>> = core
+        .trace
+        .builds
+        .iter()
+        .filter(|build| build.state == BuildState::Open)
+        .filter(|build| {
+            let named = build.session.as_deref();
+            named.is_some_and(|named| session.is_named(named))
+        })
+        .map(|build| build.id)
+        .collect();
+    for build in waiting {
+        method_not_offered(core, build);
+    }
+}
+
+fn same_id_twice(core: &mut Core, id: Id<Session>) {
     let Some(session) = core.trace.sessions.get(id) else {
         return;
     };
@@ -97,6 +122,30 @@ fn find<'a>(core: &'a Core, named: &str) -> Option<&'a Session> {
     sessions.into_iter().find(|session| session.is_named(named))
 }
 
+/// The connection on which a build was asked for, and is answered.
+fn asked_on(core: &Core, build: &Build) -> Option<Id<Connection>> {
+    let call = build.call.and_then(|call| core.trace.calls.get(call));
+    let exchange = build.exchange.and_then(|id| core.trace.exchanges.get(id));
+    call.map(|call| call.connection)
+        .or(exchange.map(|exchange| exchange.connection))
+}
+
+/// Whether a callback lost something when its session ended.
+fn was_needed(core: &Core, call: &Call) -> bool {
+    // Until the other side ends its half, too, what was open stays open.
+    let ended_with_the_session = match (call.state, &call.reset) {
+        (CallState::Open, _) => true,
+        (CallState::Reset, Some(reset)) => reset.code.is_none(),
+        _ => false,
+    };
+    let transfer = call.transfer.and_then(|id| core.trace.transfers.get(id));
+    ended_with_the_session
+        && call.status.is_none()
+        // The daemon asks all the time whether the session is alive.
+        && !call.service.ends_with(".Health")
+        && transfer.is_none_or(|transfer| transfer.state != TransferState::Complete)
+}
+
 /// A build goes on, or has failed: perhaps because its session had ended.
 fn session_closed_early(core: &mut Core, id: Id<Build>) {
     let Some(build) = core.trace.builds.get(id) else {
@@ -110,6 +159,7 @@ fn session_closed_early(core: &mut Core, id: Id<Build>) {
     };
     if session.accepted.is_none()
         || core.trace.is_partial(session.connection)
+        || asked_on(core, build).is_some_and(|connection| core.trace.is_partial(connection))
         || build.end.is_some_and(|end| end < at)
     {
         return;
@@ -119,17 +169,7 @@ fn session_closed_early(core: &mut Core, id: Id<Build>) {
         .trace
         .calls
         .iter()
-        .filter(|call| call.session == Some(session.id) && call.status.is_none())
-        .filter(|call| {
-            call.reset
-                .as_ref()
-                .is_some_and(|reset| reset.code.is_none())
-        })
-        .filter(|call| {
-            call.transfer
-                .and_then(|transfer| core.trace.transfers.get(transfer))
-                .is_none_or(|transfer| transfer.state != TransferState::Complete)
-        })
+        .filter(|call| call.session == Some(session.id) && was_needed(core, call))
         .map(|call| format!("{} (call {}) was still open", call.short_name(), call.id))
         .take(8)
         .collect();
@@ -186,13 +226,31 @@ pub(crate) fn build_started(core: &mut Core, id: Id<Build>) {
         );
         return;
     }
+    method_not_offered(core, id);
+}
+
+/// Whether an output comes to the client as files or an archive (BuildKit `exporter/oci`: with
+/// `tar=false` as contents, one by one).
+fn is_sent(exporter: &Exporter) -> bool {
+    match exporter.kind.as_str() {
+        "local" | "tar" => true,
+        "oci" | "docker" => {
+            let mut attrs = exporter.attrs.iter();
+            !attrs.any(|(name, value)| name == "tar" && value == "false")
+        }
+        _ => false,
+    }
+}
+
+/// Looks whether the client can take what a build will send it.
+fn method_not_offered(core: &mut Core, id: Id<Build>) {
+    let Some(build) = core.trace.builds.get(id) else {
+        return;
+    };
     let Some(uuid) = build.session.clone() else {
         return;
     };
-    let sends = build
-        .exporters
-        .iter()
-        .find(|exporter| matches!(exporter.kind.as_str(), "local" | "tar"));
+    let sends = build.exporters.iter().find(|exporter| is_sent(exporter));
     let Some(kind) = sends.map(|exporter| exporter.kind.clone()) else {
         return;
     };

@@ -7,22 +7,19 @@ use std::time::Duration;
 use super::transfers::{is_partial, name, packets_read_as_bytes};
 use super::{Case, ago, report, sessions};
 use crate::core::Core;
-use crate::event::Side;
+use crate::event::{Side, Time};
 use crate::trace::{Call, CallState, Flavour, Id, Severity, Subject, Transfer, TransferState};
 
-/// How long a receiver of a local export may say nothing before it is taken for one that reads
-/// bytes: a healthy one asks for its first file at once.
-const PACKETS_AS_BYTES: Duration = Duration::from_secs(2);
+/// How long something may stand still before that is worth a word.
 const STALL: Duration = Duration::from_secs(5);
 
-/// Looks at everything that is open. To be called about once a second.
+/// Looks at everything that is open: the oldest matters most. To be called about once a second;
+/// full tables take about a millisecond.
 pub(crate) fn tick(core: &mut Core) {
     let open: Vec<Id<Transfer>> = core
         .trace
         .transfers
         .iter()
-        .rev()
-        .take(1024)
         .filter(|transfer| transfer.state == TransferState::Open)
         .map(|transfer| transfer.id)
         .collect();
@@ -33,8 +30,6 @@ pub(crate) fn tick(core: &mut Core) {
         .trace
         .calls
         .iter()
-        .rev()
-        .take(4096)
         .filter(|call| {
             call.state == CallState::Open && call.session.is_some() && call.transfer.is_none()
         })
@@ -52,17 +47,21 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
     let Some(transfer) = core.trace.transfers.get(id) else {
         return;
     };
-    if transfer.flavour != Flavour::Packet || is_partial(core, id) {
+    if is_partial(core, id) {
         return;
     }
-    let Some(turn) = transfer.machine.turn() else {
+    if transfer.flavour != Flavour::Packet {
+        archive(core, id);
+        return;
+    }
+    let (Some(turn), Some(row)) = (transfer.machine.turn(), core.trace.calls.get(transfer.call))
+    else {
         return;
     };
-    let waited = now.since(turn.since);
-    if waited >= PACKETS_AS_BYTES.min(stall) && packets_read_as_bytes(core, id) {
-        return;
-    }
-    if waited < stall {
+    // Bytes within a message are progress, too.
+    let since = row.sent_by(turn.side).last.max(Some(turn.since));
+    let since = since.unwrap_or(turn.since);
+    if packets_read_as_bytes(core, id) || now.since(since) < stall {
         return;
     }
     let Some(transfer) = core.trace.transfers.get(id) else {
@@ -71,29 +70,12 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
     let sender = transfer.sender();
     let label = name(transfer);
     let call = transfer.call;
-    let age = ago(now, turn.since);
+    let age = ago(now, since);
     // A sender without a window cannot send: the receiver is the one to act.
     if turn.side == sender
         && let Some(blocked) = flow_control(core, call, sender)
     {
-        let receiver = sender.peer();
-        report(
-            core,
-            Case {
-                code: "flow-control-stall",
-                severity: Severity::Error,
-                waiting_on: Some(receiver),
-                subject: Subject::Transfer(id),
-                summary: format!(
-                    "{label} stands still for {age}: the {sender} has no flow-control window left, and the \
-                         {receiver} owes WINDOW_UPDATE {blocked}."
-                ),
-                advice: format!(
-                    "The {receiver} does not consume what was sent: look at what it writes to, and whether it still reads."
-                ),
-                evidence: vec![format!("call {call}: the {sender} must {}", turn.action)],
-            },
-        );
+        no_window(core, id, since, &blocked, &turn.action);
         return;
     }
     let machine = &transfer.machine;
@@ -128,6 +110,55 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
                 machine.files(),
                 machine.completed()
             )],
+        },
+    );
+}
+
+/// The sender of an archive owes nothing at any time: only a window that is used up tells that the
+/// receiver is the one to act.
+fn archive(core: &mut Core, id: Id<Transfer>) {
+    let stall = core.options.stall_after.unwrap_or(STALL);
+    let Some(transfer) = core.trace.transfers.get(id) else {
+        return;
+    };
+    let Some(call) = core.trace.calls.get(transfer.call) else {
+        return;
+    };
+    let sender = transfer.sender();
+    let sent = call.sent_by(sender);
+    let since = sent.last.unwrap_or(call.start);
+    if sent.ended.is_some() || core.now.since(since) < stall {
+        return;
+    }
+    if let Some(blocked) = flow_control(core, call.id, sender) {
+        no_window(core, id, since, &blocked, "send the rest of the archive");
+    }
+}
+
+/// A sender cannot send, because the window `blocked` is used up.
+fn no_window(core: &mut Core, id: Id<Transfer>, since: Time, blocked: &str, action: &str) {
+    let Some(transfer) = core.trace.transfers.get(id) else {
+        return;
+    };
+    let (label, call) = (name(transfer), transfer.call);
+    let sender = transfer.sender();
+    let receiver = sender.peer();
+    let age = ago(core.now, since);
+    report(
+        core,
+        Case {
+            code: "flow-control-stall",
+            severity: Severity::Error,
+            waiting_on: Some(receiver),
+            subject: Subject::Transfer(id),
+            summary: format!(
+                "{label} stands still for {age}: the {sender} has no flow-control window left, and the {receiver} owes \
+                 WINDOW_UPDATE {blocked}."
+            ),
+            advice: format!(
+                "The {receiver} does not consume what was sent: look at what it writes to, and whether it still reads."
+            ),
+            evidence: vec![format!("call {call}: the {sender} must {action}")],
         },
     );
 }
@@ -171,10 +202,15 @@ fn callback(core: &mut Core, id: Id<Call>) {
             "auth-callback-stuck",
             "The client asks its credential helper or a token endpoint: see whether that one hangs.",
         ),
-        ("SSH", "ForwardAgent") if call.request.messages > call.response.messages => (
-            "ssh-agent-stuck",
-            "The agent may be waiting for somebody to confirm, or to touch a key.",
-        ),
+        // What is asked in two slices may be answered in one: only who spoke last tells.
+        ("SSH", "ForwardAgent")
+            if call.request.messages > 0 && call.request.last > call.response.last =>
+        {
+            (
+                "ssh-agent-stuck",
+                "The agent may be waiting for somebody to confirm, or to touch a key.",
+            )
+        }
         ("Health", _) if unanswered => (
             "health-check-starved",
             "The session's connection is saturated or the client stands still; the second check that fails ends the session.",

@@ -1,5 +1,7 @@
 //! Rules about transfers.
 
+use std::time::Duration;
+
 use super::{Case, report};
 use crate::core::Core;
 use crate::event::Side;
@@ -60,8 +62,12 @@ pub(crate) fn flavour_contradicted(core: &mut Core, id: Id<Transfer>, before: Fl
         ("flavour-contradicted", Severity::Warning),
         |name| {
             format!(
-                "{name} was expected to carry {}s, but its first bytes say otherwise.",
-                before.as_str()
+                "{name} was expected to carry {}, but its first bytes say otherwise.",
+                match before {
+                    Flavour::Packet => "packets",
+                    Flavour::Bytes => "bytes",
+                    Flavour::Unknown => "nothing",
+                }
             )
         },
         "The sender does not do what the build's exporter asks for, or the call belongs to another build.",
@@ -127,7 +133,8 @@ pub(crate) fn file_done(core: &mut Core, id: Id<Transfer>, file: &File) {
     let Some(size) = file.size.filter(|size| *size != file.bytes) else {
         return;
     };
-    if is_partial(core, id) {
+    // fsutil makes a file of a hard link whose target was filtered out, and leaves its size at 0.
+    if (size == 0 && file.bytes > 0) || is_partial(core, id) {
         return;
     }
     let path = file
@@ -253,6 +260,10 @@ pub(crate) fn transfer_ended(core: &mut Core, id: Id<Transfer>) {
     );
 }
 
+/// How long a receiver of a local export may say nothing after the listing before it is taken for
+/// one that reads bytes: a healthy one asks for its first file at once.
+const PACKETS_AS_BYTES: Duration = Duration::from_secs(2);
+
 /// The receiver of a local export takes its packets for an archive: it never asks for a file.
 /// Gives whether that is so.
 pub(super) fn packets_read_as_bytes(core: &mut Core, id: Id<Transfer>) -> bool {
@@ -260,8 +271,26 @@ pub(super) fn packets_read_as_bytes(core: &mut Core, id: Id<Transfer>) -> bool {
         return false;
     };
     let machine = &transfer.machine;
-    let receiver = transfer.sender().peer();
-    let fits = !is_partial(core, id)
+    let sender = transfer.sender();
+    let receiver = sender.peer();
+    let Some(call) = core.trace.calls.get(transfer.call) else {
+        return false;
+    };
+    // When the sender cancels, the build was over, and the receiver had no more time.
+    const CANCEL: u32 = 8;
+    let cancelled = call
+        .reset
+        .as_ref()
+        .is_some_and(|reset| reset.by == Some(sender) && reset.code == Some(CANCEL));
+    let patience = core.options.stall_after.unwrap_or(PACKETS_AS_BYTES);
+    // A message that is on its way may be the first request.
+    let listed = machine
+        .final_stat()
+        .max(call.sent_by(receiver).last)
+        .filter(|at| core.now.since(*at) >= PACKETS_AS_BYTES.min(patience));
+    let fits = !cancelled
+        && listed.is_some()
+        && !is_partial(core, id)
         && transfer.service == "FileSend"
         && transfer.flavour == Flavour::Packet
         && machine.final_stat().is_some()

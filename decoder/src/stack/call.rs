@@ -150,6 +150,13 @@ impl CallStream {
         end_stream: bool,
     ) -> bool {
         let now = core.now;
+        // An interim answer (RFC 9110 §15.2) says nothing of the call.
+        let interim = headers
+            .get(":status")
+            .is_some_and(|status| status.starts_with('1'));
+        if interim && !end_stream {
+            return false;
+        }
         if from != self.caller {
             let pairs = masked::headers(core, headers.pairs());
             let half = self.halves.get_mut(from);

@@ -5,7 +5,7 @@ use super::masked;
 use crate::core::Core;
 use crate::doctor;
 use crate::event::Side;
-use crate::protocol::diffcopy::{Evidence, Machine, Packet, PacketReader, Step};
+use crate::protocol::diffcopy::{Evidence, Machine, Packet, PacketReader, PacketType, Step};
 use crate::protocol::metadata;
 use crate::trace::{
     Call, CallState, Content, Direction, Flavour, Id, PerSide, Transfer, TransferState, Update,
@@ -202,8 +202,9 @@ impl TransferStream {
             Ok(mut packet) => {
                 let show = core.options.show_secrets;
                 packet.text = packet.text.map(|text| masked::text(show, &text));
+                let path = path_of(core, self.transfer, &packet);
                 self.packet(core, from, &packet);
-                Content::Packet(packet)
+                Content::Packet { packet, path }
             }
             Err(malformed) => {
                 doctor::malformed_packet(core, self.transfer, from, &malformed);
@@ -327,4 +328,15 @@ fn describe_reset(reset: &crate::trace::Reset) -> String {
 
 fn pair(header: &(String, String)) -> (&str, &str) {
     (&header.0, &header.1)
+}
+
+/// The path of the entry that a packet refers to, if messages are wanted at all.
+fn path_of(core: &Core, transfer: Id<Transfer>, packet: &Packet) -> Option<Box<str>> {
+    // Only these two carry an id; that of a STAT is its place in the listing.
+    let refers = matches!(packet.kind, PacketType::Req | PacketType::Data);
+    if !refers || !core.options.messages {
+        return None;
+    }
+    let transfer = core.trace.transfers.get(transfer)?;
+    transfer.machine.entries().path(packet.id).map(Into::into)
 }

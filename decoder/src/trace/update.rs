@@ -72,7 +72,13 @@ pub enum Content {
         cut: bool,
     },
     /// An fsutil packet.
-    Packet(crate::protocol::diffcopy::Packet),
+    Packet {
+        /// What it says.
+        packet: crate::protocol::diffcopy::Packet,
+        /// The path of the entry whose id it carries, where that was announced and kept. The transfer
+        /// forgets it at its end, which may come before this message is looked at.
+        path: Option<Box<str>>,
+    },
     /// A slice of an archive, of a tunnel or of a socket: contents are not kept.
     Bytes {
         /// How many bytes it carries.

@@ -368,7 +368,7 @@ fn said(trace: &Trace, call: &Call, message: &Message, describer: &Describer) ->
     let what = match &message.content {
         Content::Bytes { .. } => return None,
         // Contents have a line for each file, listings one for all of their entries.
-        Content::Packet(packet) => match packet.kind {
+        Content::Packet { packet, .. } => match packet.kind {
             PacketType::Data | PacketType::Req => return None,
             PacketType::Stat if !packet.is_final_stat() => return None,
             PacketType::Stat => return listing(trace, call),

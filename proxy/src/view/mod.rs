@@ -36,6 +36,7 @@ pub struct View {
     form: Form,
     /// What is rendered and not written.
     text: String,
+    failed: bool,
 }
 
 #[derive(Debug)]
@@ -65,7 +66,13 @@ impl View {
             describer,
             form,
             text: String::new(),
+            failed: false,
         })
+    }
+
+    /// Takes note that decoding failed, so that what is said at the end does not pass for the whole.
+    pub fn decoding_failed(&mut self) {
+        self.failed = true;
     }
 
     /// Writes what there is to say at the end: the summary, or the objects that are still open.
@@ -88,6 +95,7 @@ impl View {
                 self.text.push_str(&summary::summary(
                     decoder.trace(),
                     decoder.now(),
+                    self.failed,
                     paint,
                     self.output.width,
                 ));
@@ -104,7 +112,7 @@ fn describe(describer: &Describer, call: &Call, message: &Message) -> Option<ser
         Content::Protobuf { body, cut } => {
             Some(describer.json(&call.path(), message.from == call.caller, body, *cut))
         }
-        Content::Packet(_) | Content::Bytes { .. } => None,
+        Content::Packet { .. } | Content::Bytes { .. } => None,
     }
 }
 

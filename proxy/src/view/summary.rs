@@ -20,18 +20,25 @@ const TEXT: usize = 100;
 /// Rows of a table that are shown before the rest is only counted.
 const ROWS: usize = 200;
 
-/// The whole summary of a trace, seen at `now`.
-pub(super) fn summary(trace: &Trace, now: Time, paint: Paint, width: Option<usize>) -> String {
+/// The whole summary of a trace, seen at `now`; `failed` says that decoding failed before its end.
+pub(super) fn summary(
+    trace: &Trace,
+    now: Time,
+    failed: bool,
+    paint: Paint,
+    width: Option<usize>,
+) -> String {
     let mut summary = Summary {
         trace,
         now,
+        failed,
         origin: words::origin(trace).unwrap_or(now),
         paint,
         width,
         out: String::new(),
         shown: BTreeSet::new(),
     };
-    if trace.connections.is_empty() {
+    if trace.connections.is_empty() && !failed {
         summary.line(0, &[(Style::Yellow, &wrapped(NOBODY, 2, width))]);
         return summary.out;
     }
@@ -56,9 +63,14 @@ itself (docker --host or --context, buildctl --addr, a buildx builder that was m
 address: see `docker buildx ls`) does not pass here; point it at the address that DOCKER_HOST or \
 BUILDKIT_HOST has under `buildtap run`, or that `buildtap proxy` prints.";
 
+/// What is said in place of a verdict.
+const FAILED: &str =
+    "\nbuildtap failed while decoding: what came after that is not in this summary";
+
 struct Summary<'a> {
     trace: &'a Trace,
     now: Time,
+    failed: bool,
     origin: Time,
     paint: Paint,
     width: Option<usize>,
@@ -281,6 +293,12 @@ impl Summary<'_> {
 
     fn findings(&mut self) {
         let findings = &self.trace.findings;
+        if self.failed {
+            self.line(0, &[(Style::Yellow, FAILED)]);
+        }
+        if findings.is_empty() && self.failed {
+            return;
+        }
         if findings.is_empty() {
             self.line(0, &[(Style::Green, "\n✓ nothing abnormal")]);
             return;

@@ -240,7 +240,7 @@ fn call(trace: &Trace, messages: &Messages, call: &Call) -> Value {
             for (name, side) in [("caller", caller), ("callee", callee)] {
                 let packets: Vec<&Packet> = messages_of(side)
                     .map(|message| match &message.content {
-                        Content::Packet(packet) => packet,
+                        Content::Packet { packet, .. } => packet,
                         other => panic!("{other:?} in a stream of packets"),
                     })
                     .collect();

@@ -2,4 +2,5 @@
 
 mod demo;
 mod errors;
+mod show;
 mod transparency;

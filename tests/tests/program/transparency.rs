@@ -271,7 +271,7 @@ fn a_decoder_that_fails_harms_no_byte() {
         assert_eq!(ended.code(), 0, "{ended}");
         let told = ended
             .stderr
-            .matches("buildtap failed while decoding")
+            .matches("buildtap: buildtap failed while decoding")
             .count();
         assert_eq!(told, 1, "{ended}");
         assert!(ended.stderr.contains("report this as a bug"), "{ended}");

@@ -204,22 +204,18 @@ impl<'a> Filler<'a> {
             at: message.at.into(),
             content: match &message.content {
                 trace::Content::Protobuf { cut, .. } => Content::Protobuf { body, cut: *cut },
-                trace::Content::Packet(packet) => Content::Packet {
-                    packet: self.packet(packet, call),
+                trace::Content::Packet { packet, path } => Content::Packet {
+                    packet: self.packet(packet, path.as_deref()),
                 },
                 trace::Content::Bytes { payload } => Content::Bytes { payload: *payload },
             },
         }
     }
 
-    fn packet(self, packet: &'a diffcopy::Packet, call: Option<&trace::Call>) -> Packet<'a> {
+    fn packet(self, packet: &'a diffcopy::Packet, path: Option<&'a str>) -> Packet<'a> {
         let stat = packet.stat.as_ref();
         // Only these two carry an id; that of a STAT is its place in the listing.
         let id = matches!(packet.kind, PacketType::Req | PacketType::Data).then_some(packet.id);
-        let path_of = |id| {
-            let transfer = self.trace.transfers.get(call?.transfer?)?;
-            transfer.machine.entries().path(id)
-        };
         Packet {
             kind: match packet.kind {
                 PacketType::Stat => "STAT".into(),
@@ -232,7 +228,7 @@ impl<'a> Filler<'a> {
             id,
             path: match stat {
                 Some(stat) => Some(&stat.path),
-                None => id.and_then(path_of),
+                None => path,
             },
             entry: stat.map(|stat| match EntryKind::of(stat) {
                 EntryKind::File => "file",

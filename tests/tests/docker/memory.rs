@@ -1,0 +1,1 @@
+//! The same build seen live and by tcpdump.
