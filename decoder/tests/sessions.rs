@@ -57,9 +57,9 @@ fn a_client_that_reads_packets_as_bytes_is_named() {
         .position(|(_, bytes)| bytes.ends_with(&grpc(b"")))
         .unwrap();
     talk.0.truncate(end + 1);
-    let mut decoder = Decoder::new(Options::default());
-    talk.tell(&mut decoder);
-    let findings: Vec<_> = decoder.trace().findings.iter().collect();
+    let mut scene = common::scene::Scene::new();
+    scene.on(1, |all| *all = talk).wait(3);
+    let findings = scene.findings();
     assert_eq!(
         findings.first().map(|finding| finding.code),
         Some("packets-read-as-bytes"),

@@ -246,11 +246,15 @@ pub(super) fn evidence(transfer: &Transfer) -> Option<String> {
     if transfer.service != "FileSend" {
         return None;
     }
-    let flavour = transfer.flavour.as_str();
+    let flavour = match transfer.flavour {
+        Flavour::Packet => "fsutil Packets",
+        Flavour::Bytes => "BytesMessages",
+        Flavour::Unknown => "fsutil Packets or BytesMessages",
+    };
     Some(match transfer.evidence.as_slice() {
-        [] => format!("{flavour}: nothing was sent that tells packets from bytes"),
-        [first] => format!("{flavour} because {first}"),
-        [first, second, ..] => format!("{flavour} because {first}; {second}"),
+        [] => format!("{flavour}: nothing was sent that tells which"),
+        [first] => format!("{flavour}, because {first}"),
+        [first, second, ..] => format!("{flavour}, because {first}; {second}"),
     })
 }
 

@@ -89,7 +89,7 @@ fn the_docker_driver_speaks_grpc_and_session_upgrades() {
         "POST /session",
         "output 0 tar",
         "daemon → FileSend.DiffCopy exporter 0",
-        "BytesMessages: the build's exporter 0 is `tar`",
+        "BytesMessages, because the build's exporter 0 is `tar`",
         "nothing abnormal",
     ] {
         assert!(said.contains(wanted), "{wanted}\n{ran}");

@@ -76,8 +76,8 @@ fn a_local_export_arrives_as_without_buildtap_and_is_explained() {
             "daemon → FileSync.DiffCopy dockerfile",
             "daemon → FileSync.DiffCopy context",
             "daemon → FileSend.DiffCopy exporter 0",
-            "7 entries, 4 files: 4 asked for, 4 complete, 39.1 KiB, complete (FIN answered by FIN)",
-            "fsutil Packets: the build's exporter 0 is `local`, which sends a tree as fsutil Packets; the first \
+            "packet: 7 entries, 4 files, 4 requested, 4 complete, 39.1 KiB; complete (FIN answered by FIN)",
+            "fsutil Packets, because the build's exporter 0 is `local`, which sends a tree as fsutil Packets; the first \
              message begins with field 2 (12), a Packet's stat",
             "nothing abnormal",
         ],
@@ -195,7 +195,7 @@ fn a_tar_export_is_said_to_be_bytes() {
                 "an archive or stream of {:.1} KiB, complete",
                 archive.len() as f64 / 1024.0
             ),
-            "BytesMessages: the build's exporter 0 is `tar`, which sends an archive as BytesMessages; the first \
+            "BytesMessages, because the build's exporter 0 is `tar`, which sends an archive as BytesMessages; the first \
              message begins with field 1 as bytes (0a)",
             "nothing abnormal",
         ],

@@ -16,7 +16,7 @@ fn the_demo_is_a_build_with_nothing_abnormal() {
         "daemon →  FileSync.DiffCopy context",
         "daemon →  Secrets.GetSecret",
         "daemon →  Auth.Credentials",
-        "fsutil Packets: the build's exporter 0 is `local`",
+        "fsutil Packets, because the build's exporter 0 is `local`",
         "nothing abnormal",
     ] {
         assert!(demo.stdout.contains(said), "{said}\n{demo}");
@@ -32,7 +32,7 @@ fn the_demo_of_a_hang_says_why_it_hangs() {
     let first = demo.stdout.lines().next().unwrap();
     assert!(first.contains("✗ error packets-read-as-bytes"), "{demo}");
     for said in [
-        "10 entries, 4 files: 0 asked for, 0 complete, 0 B",
+        "packet: 10 entries, 4 files, 0 requested, 0 complete, 0 B",
         "and owes REQ for 4 files",
     ] {
         assert!(unwrapped(&demo.stdout).contains(said), "{said}\n{demo}");
