@@ -519,18 +519,18 @@ pub(super) fn tie(core: &mut Core, call: Id<Call>) {
 /// BuildKit's dockerfile frontend and exporters.
 pub(crate) fn causing_vertex(call: &Call, build: &Build) -> Option<String> {
     let dir = call.header("dir-name").unwrap_or_default();
+    let asks_for_ignore = call
+        .metadata
+        .iter()
+        .any(|(name, value)| name == "followpaths" && value == ".dockerignore");
     let fits = |name: &str| -> bool {
         match call.service.as_str() {
             "moby.filesync.v1.FileSync" => match dir {
-                "dockerfile" => {
-                    name.starts_with("[internal] load build definition")
-                        || name.starts_with("[internal] load .dockerignore")
+                "dockerfile" | "context" if asks_for_ignore => {
+                    name.starts_with("[internal] load .dockerignore")
                 }
-                "context" => {
-                    name.starts_with("[internal] load build context")
-                        || name.starts_with("[internal] load .dockerignore")
-                        || name.starts_with("[internal] load metadata")
-                }
+                "dockerfile" => name.starts_with("[internal] load build definition"),
+                "context" => name.starts_with("[internal] load build context"),
                 other => name.contains(other),
             },
             "moby.filesync.v1.FileSend" => {

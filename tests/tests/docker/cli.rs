@@ -191,10 +191,7 @@ fn a_tar_export_is_said_to_be_bytes() {
         &ran,
         &[
             "output 0 tar",
-            &format!(
-                "an archive or stream of {:.1} KiB, complete",
-                archive.len() as f64 / 1024.0
-            ),
+            &format!("bytes: {:.1} KiB; complete", archive.len() as f64 / 1024.0),
             "BytesMessages, because the build's exporter 0 is `tar`, which sends an archive as BytesMessages; the first \
              message begins with field 1 as bytes (0a)",
             "nothing abnormal",

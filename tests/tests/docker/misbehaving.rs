@@ -156,7 +156,7 @@ fn a_client_that_does_not_answer_a_request_is_named() {
         &ended,
         &[
             "FileSync of \"context\" stands still for",
-            "the client must send DATA",
+            "the client must send the rest of 2 requested files",
         ],
     );
     client.join().unwrap();
