@@ -1,20 +1,27 @@
 //! What the relay costs: throughput of one direction and latency of small messages, as ratios
-//! to the same two programs talking directly.
+//! to the same two programs talking directly and to the barest relay that tokio offers.
 //!
 //! ```text
 //! cargo bench -p buildtap --bench relay
 //! BENCH_MIB=256 BENCH_ROUNDS=3 cargo bench -p buildtap --bench relay -- tap
 //! ```
 //!
-//! Every measurement of a contender follows one of the direct connection, so that both see the
-//! same machine; a line gives the median of these ratios and the smallest and largest one, for
-//! the time that passed and for the processor time of all that take part. The contender
-//! `direct` is the noise: differences of that size mean nothing. On a machine that is busy
-//! with other things, look at the processor time. Arguments choose contenders by a part of
-//! their names.
+//! Runs alternate: every measurement of a contender follows one of the direct connection and
+//! one of `copy_bidirectional`, so that all three see the same machine. A line gives the
+//! median of these ratios and the smallest and largest one, for the throughput and for the
+//! processor time of all that take part. What `direct` makes against itself, and
+//! `copy_bidirectional` against itself, is the noise: differences of that size mean nothing.
+//! On a machine that is busy with other things, look at the processor time. Arguments choose
+//! contenders by a part of their names.
+//!
+//! The decoding tap shows after each run of DiffCopy traffic that it understood all of it: a
+//! decoder that gave up would be fast.
 //!
 //! A contender with a tap is a [`Contender`] with a function that makes the tap; other traffic
-//! is a [`Traffic`] with a function that writes it.
+//! is a [`Traffic`] with functions that write it.
+
+#[path = "../../decoder/tests/common/mod.rs"]
+mod common;
 
 use std::env;
 use std::hint::black_box;
@@ -33,29 +40,73 @@ use buildtap::listen::{Listener, PrivateDirectory};
 use buildtap::notice::Notices;
 use buildtap::relay::{BUFFER_SIZE, Phase, Relay};
 use buildtap::tap::{NullTap, Tap};
+use buildtap::watch::{DecodingTap, Show, Showing};
 use buildtap_decoder::event::{TapEvent, TapId, Time};
+use buildtap_decoder::trace::{Flavour, TransferState};
+use buildtap_decoder::{Decoder, Options};
+use buildtap_proto::fsutil::types::packet::PacketType;
+use common::*;
 use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-/// What the client sends in the throughput measurement.
+/// What is said in the throughput measurement.
 struct Traffic {
     name: &'static str,
-    /// Writes about this many bytes.
-    write: fn(&mut dyn Write, u64) -> io::Result<()>,
+    /// What is said first, not measured.
+    before: fn(u64) -> Talk,
+    /// What the client writes again and again.
+    block: fn() -> Vec<u8>,
+    /// What is said last, not measured.
+    after: fn() -> Talk,
+    /// Whether these are the bytes of a build, which a decoder must understand.
+    is_a_build: bool,
 }
 
-const TRAFFIC: &[Traffic] = &[Traffic {
-    name: "32 KiB writes",
-    write: |to, bytes| {
-        let block = vec![0x5a; 32 * 1024];
-        for _ in 0..bytes / block.len() as u64 {
-            to.write_all(&block)?;
-        }
-        Ok(())
+const TRAFFIC: &[Traffic] = &[
+    Traffic {
+        name: "DiffCopy packets of 32 KiB",
+        before: |bytes| {
+            let mut talk = Talk::default();
+            talk.http2(Client);
+            talk.call(Client, 1, FILE_SEND, &[]);
+            talk.packet(Client, 1, &stat("file", 0o644, bytes as i64));
+            talk.packet(Client, 1, &stat("next", 0o644, 1234));
+            talk.packet(Client, 1, &plain(PacketType::PacketStat, 0));
+            talk.accept(Daemon, 1);
+            talk.packet(Daemon, 1, &plain(PacketType::PacketReq, 0));
+            talk
+        },
+        block: || {
+            let mut talk = Talk::default();
+            talk.packet(Client, 1, &data(0, vec![0x5a; BLOCK as usize]));
+            talk.0.into_iter().flat_map(|(_, bytes)| bytes).collect()
+        },
+        after: || {
+            let mut talk = Talk::default();
+            talk.packet(Client, 1, &plain(PacketType::PacketData, 0));
+            talk.packet(Daemon, 1, &plain(PacketType::PacketFin, 0));
+            talk.packet(Client, 1, &plain(PacketType::PacketFin, 0));
+            talk.end(Client, 1);
+            talk.status(Daemon, 1, 0, "");
+            talk
+        },
+        is_a_build: true,
     },
-}];
+    Traffic {
+        name: "32 KiB of anything",
+        before: |_| Talk::default(),
+        block: || vec![0x5a; BLOCK as usize],
+        after: Talk::default,
+        is_a_build: false,
+    },
+];
+
+/// Bytes of contents in one write of the client.
+const BLOCK: u64 = 32 << 10;
+/// The windows of [`Talk::http2`] allow no more without updates.
+const MOST_MIB: u64 = 1536;
 
 /// Something between client and daemon.
 struct Contender {
@@ -68,6 +119,8 @@ enum Kind {
     Direct,
     /// The relay of this crate, with this tap.
     Relay(fn() -> Arc<dyn Tap>),
+    /// The relay of this crate as `run` has it: it decodes, and a thread shows.
+    Decoding,
     /// tokio's own, with buffers of the same size.
     CopyBidirectional,
     /// socat(1), with buffers of the same size; left out if it is not installed.
@@ -86,6 +139,10 @@ const CONTENDERS: &[Contender] = &[
     Contender {
         name: "relay, reading tap",
         kind: Kind::Relay(|| Arc::new(SummingTap::default())),
+    },
+    Contender {
+        name: "relay, decoding tap",
+        kind: Kind::Decoding,
     },
     Contender {
         name: "copy_bidirectional",
@@ -110,11 +167,26 @@ impl Tap for SummingTap {
     }
 }
 
+/// Takes the updates and shows nothing.
+struct Silent;
+
+impl Show for Silent {
+    fn render(&mut self, decoder: &mut Decoder) {
+        while decoder.take_update().is_some() {}
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A daemon's socket with something in front of it.
 struct Bed {
     daemon: UnixListener,
     entrance: PathBuf,
     _stop: Option<watch::Sender<Phase>>,
+    decoding: Option<Arc<DecodingTap>>,
+    showing: Option<Showing<Silent>>,
     socat: Option<Child>,
     _directory: TempDir,
 }
@@ -125,37 +197,47 @@ impl Bed {
         let directory = TempDir::new().unwrap();
         let exit = directory.path().join("daemon.sock");
         let daemon = UnixListener::bind(&exit).unwrap();
-        let mut entrance = directory.path().join("entrance.sock");
-        let mut stop = None;
-        let mut socat = None;
+        let entrance = directory.path().join("entrance.sock");
+        let mut bed = Bed {
+            daemon,
+            entrance,
+            _stop: None,
+            decoding: None,
+            showing: None,
+            socat: None,
+            _directory: directory,
+        };
         match kind {
-            Kind::Direct => entrance = exit,
-            Kind::Relay(tap) => {
-                let _in_runtime = runtime.enter();
-                let private = PrivateDirectory::create(directory.path()).unwrap();
-                let listener = Listener::private(&private, "tap.sock").unwrap();
-                entrance = listener.address().path().unwrap().to_owned();
-                let (sender, phase) = watch::channel(Phase::Serve);
-                stop = Some(sender);
-                let relay = Relay::new(tap(), Notices::stderr());
-                runtime.spawn(relay.serve(listener, Address::Unix(exit), phase));
+            Kind::Direct => bed.entrance = exit,
+            Kind::Relay(tap) => bed.relay(tap(), exit, runtime),
+            Kind::Decoding => {
+                let tap = Arc::new(DecodingTap::new(Options {
+                    updates: true,
+                    ..Options::default()
+                }));
+                bed.decoding = Some(Arc::clone(&tap));
+                bed.showing = Some(Showing::start(Arc::clone(&tap), Silent).unwrap());
+                bed.relay(tap, exit, runtime);
             }
             Kind::CopyBidirectional => {
                 let _in_runtime = runtime.enter();
-                let listener = tokio::net::UnixListener::bind(&entrance).unwrap();
+                let listener = tokio::net::UnixListener::bind(&bed.entrance).unwrap();
                 runtime.spawn(copy_bidirectional(listener, exit));
             }
-            Kind::Socat => {
-                socat = Some(start_socat(&entrance, &exit)?);
-            }
+            Kind::Socat => bed.socat = Some(start_socat(&bed.entrance, &exit)?),
         }
-        Some(Self {
-            daemon,
-            entrance,
-            _stop: stop,
-            socat,
-            _directory: directory,
-        })
+        Some(bed)
+    }
+
+    fn relay(&mut self, tap: Arc<dyn Tap>, exit: PathBuf, runtime: &Handle) {
+        let _in_runtime = runtime.enter();
+        let private = PrivateDirectory::create(self._directory.path()).unwrap();
+        let listener = Listener::private(&private, "tap.sock").unwrap();
+        self.entrance = listener.address().path().unwrap().to_owned();
+        let (sender, phase) = watch::channel(Phase::Serve);
+        self._stop = Some(sender);
+        let relay = Relay::new(tap, Notices::stderr());
+        runtime.spawn(relay.serve(listener, Address::Unix(exit), phase));
     }
 
     fn connect(&self) -> (UnixStream, UnixStream) {
@@ -163,36 +245,59 @@ impl Bed {
         (client, self.daemon.accept().unwrap().0)
     }
 
-    /// Time from the client's first byte to the daemon's end of file, and the processor time
-    /// that this process took for it.
-    fn one_way(&self, traffic: &Traffic, bytes: u64) -> [f64; 2] {
+    /// What it costs to send so many bytes.
+    fn one_way(&self, traffic: &Traffic, bytes: u64) -> Cost {
         let (mut client, mut daemon) = self.connect();
-        let write = traffic.write;
-        let (start, start_cpu) = (Instant::now(), processor_time());
+        play((traffic.before)(bytes), &mut client, &mut daemon);
+        let block = (traffic.block)();
+        let blocks = bytes / BLOCK;
+        let mut rest = blocks * block.len() as u64;
+        let (start, start_processor) = (Instant::now(), processor_time());
         let writing = thread::spawn(move || {
-            write(&mut client, bytes).unwrap();
-            client.shutdown(Shutdown::Write).unwrap();
+            for _ in 0..blocks {
+                client.write_all(&block).unwrap();
+            }
             client
         });
         let mut buffer = vec![0; 64 * 1024];
-        while daemon.read(&mut buffer).unwrap() > 0 {
+        while rest > 0 {
+            let n = daemon.read(&mut buffer).unwrap();
+            assert!(n > 0, "the connection ended early");
             black_box(&buffer);
+            rest -= n as u64;
         }
-        let took = [start.elapsed().as_secs_f64(), processor_time() - start_cpu];
-        drop(writing.join().unwrap());
-        took
+        let cost = Cost {
+            time: start.elapsed().as_secs_f64(),
+            processor_time: processor_time() - start_processor,
+        };
+        let mut client = writing.join().unwrap();
+        play((traffic.after)(), &mut client, &mut daemon);
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(daemon.read(&mut buffer).unwrap(), 0);
+        drop(daemon);
+        assert_eq!(client.read(&mut buffer).unwrap(), 0);
+        if let Some(tap) = self.decoding.as_ref().filter(|_| traffic.is_a_build) {
+            understood(tap, bytes);
+        }
+        cost
     }
 
-    /// Times of round trips of 100 bytes, sorted.
+    /// Times of round trips of 100 bytes, sorted: messages of a gRPC call.
     fn ping_pong(&self, count: usize) -> Vec<Duration> {
         let (mut client, mut daemon) = self.connect();
+        let mut before = Talk::default();
+        before
+            .http2(Client)
+            .call(Client, 1, "/bench.Echo/Echo", &[]);
+        play(before.accept(Daemon, 1).clone(), &mut client, &mut daemon);
         let answering = thread::spawn(move || {
             let mut message = [0; 100];
             while daemon.read_exact(&mut message).is_ok() {
                 daemon.write_all(&message).unwrap();
             }
         });
-        let mut message = [0x5a; 100];
+        let mut message = frame(0, 0, 1, &grpc(&[0x5a; 86]));
+        assert_eq!(message.len(), 100);
         let mut times: Vec<_> = (0..count)
             .map(|_| {
                 let start = Instant::now();
@@ -208,8 +313,57 @@ impl Bed {
     }
 }
 
+/// What a run took, in seconds.
+#[derive(Clone, Copy)]
+struct Cost {
+    time: f64,
+    /// Of this process.
+    processor_time: f64,
+}
+
+/// Says it all, one after the other.
+fn play(talk: Talk, client: &mut UnixStream, daemon: &mut UnixStream) {
+    for (from, mut bytes) in talk.0 {
+        let (from, to) = match from {
+            Client => (&mut *client, &mut *daemon),
+            Daemon => (&mut *daemon, &mut *client),
+        };
+        from.write_all(&bytes).unwrap();
+        to.read_exact(&mut bytes).unwrap();
+    }
+}
+
+/// Asserts that the tap saw the newest connection as one complete transfer of so many bytes.
+fn understood(tap: &DecodingTap, bytes: u64) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let is_closed = || {
+        tap.with(|decoder| {
+            let connection = decoder.trace().connections.iter().next_back().unwrap();
+            connection.closed.is_some()
+        })
+    };
+    while !is_closed() {
+        assert!(Instant::now() < deadline, "the tap was not told of the end");
+        thread::yield_now();
+    }
+    tap.with(|decoder| {
+        let trace = decoder.trace();
+        assert!(trace.findings.is_empty(), "{:?}", trace.findings);
+        let transfer = trace.transfers.iter().next_back().unwrap();
+        assert_eq!(transfer.bytes, bytes);
+        assert_eq!(transfer.flavour, Flavour::Packet);
+        assert_eq!(transfer.state, TransferState::Complete);
+        let connections = trace.connections.iter().next_back().unwrap();
+        let call = trace.calls.get(transfer.call).unwrap();
+        assert_eq!(call.connection, connections.id);
+    });
+}
+
 impl Drop for Bed {
     fn drop(&mut self) {
+        if let Some(showing) = self.showing.take() {
+            showing.finish();
+        }
         if let Some(socat) = &mut self.socat {
             let _ = socat.kill();
             let _ = socat.wait();
@@ -249,11 +403,17 @@ fn processor_time() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
+/// The middle one.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) / 2]
+}
+
 /// Median, smallest and largest.
-fn spread(mut ratios: Vec<f64>) -> (f64, f64, f64) {
-    ratios.sort_by(f64::total_cmp);
-    let last = ratios.len() - 1;
-    (ratios[last / 2], ratios[0], ratios[last])
+fn spread(values: &[f64]) -> String {
+    let least = values.iter().copied().fold(f64::MAX, f64::min);
+    let most = values.iter().copied().fold(f64::MIN, f64::max);
+    format!("{:5.2} ({least:.2} to {most:.2})", median(values.to_vec()))
 }
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -263,12 +423,98 @@ fn setting(name: &str, default: u64) -> u64 {
     }
 }
 
+/// The ratios of the runs of one contender.
+#[derive(Default)]
+struct Ratios {
+    /// Throughput.
+    of_direct: Vec<f64>,
+    of_bare: Vec<f64>,
+    processor_time: Vec<f64>,
+    mib_per_second: Vec<f64>,
+}
+
+fn throughput(traffic: &Traffic, beds: &[(&Contender, Bed)], base: [&Bed; 2], rounds: u64) {
+    let mib = setting("BENCH_MIB", 1024).min(MOST_MIB);
+    let [direct, bare] = base;
+    let mut all: Vec<_> = beds.iter().map(|_| Ratios::default()).collect();
+    for _ in 0..rounds {
+        for ((_, bed), ratios) in beds.iter().zip(&mut all) {
+            let [direct, bare, took] =
+                [direct, bare, bed].map(|bed| bed.one_way(traffic, mib << 20));
+            ratios.of_direct.push(direct.time / took.time);
+            ratios.of_bare.push(bare.time / took.time);
+            ratios
+                .processor_time
+                .push(took.processor_time / direct.processor_time);
+            ratios.mib_per_second.push(mib as f64 / took.time);
+        }
+    }
+    println!("one way, {mib} MiB, {}, {rounds} rounds", traffic.name);
+    println!(
+        "  {:20} {:22} {:22} {:22} MiB/s",
+        "", "throughput / direct", "/ copy_bidirectional", "processor time / direct"
+    );
+    for ((contender, _), ratios) in beds.iter().zip(all) {
+        let processor_time = match contender.kind {
+            Kind::Socat => "    - (other process)".to_owned(),
+            _ => spread(&ratios.processor_time),
+        };
+        println!(
+            "  {:20} {:22} {:22} {processor_time:22} {:6.0}",
+            contender.name,
+            spread(&ratios.of_direct),
+            spread(&ratios.of_bare),
+            median(ratios.mib_per_second),
+        );
+    }
+}
+
+fn latency(beds: &[(&Contender, Bed)], rounds: u64) {
+    let count = 20_000;
+    let mut all = vec![[Vec::new(), Vec::new()]; beds.len()];
+    for _ in 0..rounds {
+        for ((_, bed), [middle, slow]) in beds.iter().zip(&mut all) {
+            let times = bed.ping_pong(count);
+            middle.push(times[count / 2].as_secs_f64() * 1e6);
+            slow.push(times[count * 99 / 100].as_secs_f64() * 1e6);
+        }
+    }
+    println!("100 bytes there and back, {count} times, {rounds} rounds, microseconds");
+    println!("  {:20} {:22} {:22}", "", "p50", "p99");
+    for ((contender, _), [middle, slow]) in beds.iter().zip(all) {
+        println!(
+            "  {:20} {:22} {:22}",
+            contender.name,
+            spread(&middle),
+            spread(&slow)
+        );
+    }
+}
+
 fn main() {
-    let bytes = setting("BENCH_MIB", 1024) * 1024 * 1024;
     let rounds = setting("BENCH_ROUNDS", 5).max(1);
-    let runtime = Runtime::new().unwrap();
-    let handle = runtime.handle();
+    let workers = setting("BENCH_WORKERS", 2);
+    let runtime = if workers == 0 {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers as usize)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let handle = runtime.handle().clone();
+    let handle = &handle;
+    if workers == 0 {
+        thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    } else {
+        std::mem::forget(runtime);
+    }
     let direct = Bed::new(&Kind::Direct, handle).unwrap();
+    let bare = Bed::new(&Kind::CopyBidirectional, handle).unwrap();
     let wanted: Vec<_> = env::args()
         .skip(1)
         .filter(|argument| !argument.starts_with('-'))
@@ -279,58 +525,8 @@ fn main() {
         .filter(|contender| chosen(contender.name))
         .filter_map(|contender| Some((contender, Bed::new(&contender.kind, handle)?)))
         .collect();
-
     for traffic in TRAFFIC {
-        println!(
-            "one way, {} MiB in {}, {rounds} rounds: as a multiple of direct",
-            bytes >> 20,
-            traffic.name
-        );
-        println!("  {:20} time                    processor time", "");
-        let mut times = vec![Vec::new(); beds.len()];
-        let mut processor_times = vec![Vec::new(); beds.len()];
-        let mut fastest = vec![f64::MAX; beds.len()];
-        for _ in 0..rounds {
-            for (index, (_, bed)) in beds.iter().enumerate() {
-                let base = direct.one_way(traffic, bytes);
-                let took = bed.one_way(traffic, bytes);
-                fastest[index] = fastest[index].min(took[0]);
-                times[index].push(took[0] / base[0]);
-                processor_times[index].push(took[1] / base[1]);
-            }
-        }
-        for (index, (contender, _)) in beds.iter().enumerate() {
-            let show = |ratios: &[f64]| {
-                let (median, least, most) = spread(ratios.to_vec());
-                format!("{median:5.2} ({least:.2} to {most:.2})")
-            };
-            let processor_time = match contender.kind {
-                Kind::Socat => "    - (another process)".to_owned(),
-                _ => show(&processor_times[index]),
-            };
-            println!(
-                "  {:20} {:23} {processor_time:23} best {:6.0} MiB/s",
-                contender.name,
-                show(&times[index]),
-                (bytes >> 20) as f64 / fastest[index],
-            );
-        }
+        throughput(traffic, &beds, [&direct, &bare], rounds);
     }
-
-    let count = 20_000;
-    println!("100 bytes there and back, {count} times, {rounds} rounds: median of each");
-    for (contender, bed) in &beds {
-        let mut middle = Vec::new();
-        let mut slow = Vec::new();
-        for _ in 0..rounds {
-            let times = bed.ping_pong(count);
-            middle.push(times[count / 2].as_secs_f64() * 1e6);
-            slow.push(times[count * 99 / 100].as_secs_f64() * 1e6);
-        }
-        let (middle, slow) = (spread(middle).0, spread(slow).0);
-        println!(
-            "  {:20} p50 {middle:6.1} us  p99 {slow:6.1} us",
-            contender.name
-        );
-    }
+    latency(&beds, rounds);
 }
