@@ -56,12 +56,17 @@ pub fn daemon(flavour: Flavour) -> Option<&'static Daemon> {
     Some(daemon.get_or_init(|| Daemon::start(flavour)))
 }
 
+/// Whether tests with docker are passed over: because they are to be, or because there is none and
+/// this is no build machine, which has to have one.
 fn skipped() -> bool {
-    let skipped = std::env::var_os("BUILDTAP_SKIP_DOCKER").is_some_and(|value| value == "1");
-    if skipped {
+    let asked = std::env::var_os("BUILDTAP_SKIP_DOCKER").is_some_and(|value| value == "1");
+    let absent = !Path::new("/usr/sbin/dockerd").exists() && std::env::var_os("CI").is_none();
+    if asked {
         eprintln!("skipped, because BUILDTAP_SKIP_DOCKER=1: this test needs docker");
+    } else if absent {
+        eprintln!("skipped, because there is no /usr/sbin/dockerd: {INSTALL}");
     }
-    skipped
+    asked || absent
 }
 
 /// A script of the lab.
