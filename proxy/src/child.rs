@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use tokio::process::{Child, Command};
@@ -81,16 +82,15 @@ impl Signals {
         })
     }
 
-    /// Forgets those that have come until now. The interrupt that ended the command came to
-    /// buildtap too, and may be seen only after the command's end.
-    pub async fn forget(&mut self) {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.stop() => {}
-                () = async {} => return,
+    /// Passes over what ended the command: a key of the terminal interrupts the command and us,
+    /// and which of the two is noticed first is a matter of luck. Takes [`ECHO`].
+    pub(crate) async fn forget(&mut self) {
+        let all = async {
+            loop {
+                self.stop().await;
             }
-        }
+        };
+        let _: Result<(), _> = tokio::time::timeout(ECHO, all).await;
     }
 
     /// Waits for a signal that asks buildtap itself to end.
@@ -142,6 +142,9 @@ pub fn start(command: &[OsString], environment: &EnvironmentChanges) -> Result<C
         _ => ChildError::NotExecutable(program.clone(), e),
     })
 }
+
+/// How long after the end of the command a signal is taken for the one that ended it.
+pub(crate) const ECHO: Duration = Duration::from_millis(250);
 
 /// Waits for the command to end, and passes on what it would not get otherwise.
 pub async fn wait(mut child: Child, signals: &mut Signals) -> io::Result<ExitStatus> {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::address::Address;
-use crate::child::{self, EnvironmentChanges, ExitStatus, Signals};
+use crate::child::{self, ECHO, EnvironmentChanges, ExitStatus, Signals};
 use crate::error::Error;
 use crate::listen::{ListenError, Listener, MAX_SOCKET_PATH, PrivateDirectory};
 use crate::notice::Notices;
@@ -116,11 +116,11 @@ pub async fn run(
             .map_err(Error::system("wait for the command")),
         Err(error) => Err(error.into()),
     };
-    signals.forget().await;
     serving
         .drain(async {
+            signals.forget().await;
             tokio::select! {
-                () = sleep(DRAIN) => {}
+                () = sleep(DRAIN.saturating_sub(ECHO)) => {}
                 () = signals.stop() => {}
             }
         })

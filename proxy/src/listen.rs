@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::Mode;
+use rustix::net::SocketFlags;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream, lookup_host};
 use tokio::time::timeout;
@@ -187,11 +188,7 @@ impl Listener {
         match &self.socket {
             Socket::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Accepted {
-                    address: "unix".to_owned(),
-                    process: client_process::of(&stream),
-                    stream: Stream::Unix(stream),
-                })
+                Ok(accepted_unix(stream))
             }
             Socket::Tcp(listener) => {
                 let (stream, from) = listener.accept().await?;
@@ -202,6 +199,26 @@ impl Listener {
                 })
             }
         }
+    }
+
+    /// A client that waits at a Unix socket, asked of the kernel itself: the reactor may not have
+    /// noticed it yet.
+    pub(crate) fn accept_waiting(&self) -> Option<Accepted> {
+        let Socket::Unix(listener) = &self.socket else {
+            return None;
+        };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let stream = rustix::net::accept_with(listener, flags).ok()?;
+        let stream = UnixStream::from_std(stream.into()).ok()?;
+        Some(accepted_unix(stream))
+    }
+}
+
+fn accepted_unix(stream: UnixStream) -> Accepted {
+    Accepted {
+        address: "unix".to_owned(),
+        process: client_process::of(&stream),
+        stream: Stream::Unix(stream),
     }
 }
 

@@ -31,6 +31,8 @@ const GRAPH_LIMIT: usize = 2_000;
 const INPUT_LIMIT: usize = 64;
 /// Parts of a vertex whose progress is kept.
 const PROGRESS_LIMIT: usize = 64;
+/// Calls that are looked at when the daemon reports on steps.
+const LATEST_CALLS: usize = 256;
 /// Warnings kept of a build.
 const WARNING_LIMIT: usize = 64;
 
@@ -447,6 +449,9 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
                 .push(text(&String::from_utf8_lossy(&warning.short)));
         }
     }
+    if !changed.is_empty() {
+        tie_untied(core, id);
+    }
     for at in changed {
         core.update(Update::Vertex(id, at));
     }
@@ -515,43 +520,70 @@ pub(super) fn tie(core: &mut Core, call: Id<Call>) {
     }
 }
 
-/// The running vertex whose name says that it makes such calls. The names are those of
-/// BuildKit's dockerfile frontend and exporters.
-pub(crate) fn causing_vertex(call: &Call, build: &Build) -> Option<String> {
-    let dir = call.header("dir-name").unwrap_or_default();
-    let asks_for_ignore = call
-        .metadata
-        .iter()
-        .any(|(name, value)| name == "followpaths" && value == ".dockerignore");
-    let fits = |name: &str| -> bool {
-        match call.service.as_str() {
-            "moby.filesync.v1.FileSync" => match dir {
-                "dockerfile" | "context" if asks_for_ignore => {
-                    name.starts_with("[internal] load .dockerignore")
-                }
-                "dockerfile" => name.starts_with("[internal] load build definition"),
-                "context" => name.starts_with("[internal] load build context"),
-                other => name.contains(other),
-            },
-            "moby.filesync.v1.FileSend" => {
-                name.starts_with("exporting to client")
-                    || name.starts_with("exporting to ")
-                    || name.starts_with("sending tarball")
-                    || name == "copying files"
-            }
-            "moby.filesync.v1.Auth" => {
-                name.starts_with("[internal] load metadata for ") || name.starts_with("[auth] ")
-            }
-            _ => false,
-        }
-    };
-    build
+/// The vertex whose name says that it makes such calls. The names are those of BuildKit's
+/// dockerfile frontend and exporters.
+fn causing_vertex(call: &Call, build: &Build) -> Option<String> {
+    let fitting: Vec<&Vertex> = build
         .vertices
         .iter()
+        .filter(|vertex| vertex.started.is_some() && causes(&vertex.name, call))
+        .collect();
+    // The daemon's clock may be another than the tap's: time only decides between several.
+    let runs = |vertex: &&&Vertex| {
+        let begins_before = call.end.is_none_or(|end| vertex.started <= Some(end));
+        begins_before && vertex.completed.is_none_or(|end| end >= call.start)
+    };
+    let vertex = match fitting.as_slice() {
+        [vertex] => Some(*vertex),
+        several => several.iter().rev().find(runs).copied(),
+    };
+    vertex.map(|vertex| vertex.digest.clone())
+}
+
+/// Whether a vertex of this name makes such a call.
+fn causes(name: &str, call: &Call) -> bool {
+    match call.service.as_str() {
+        "moby.filesync.v1.FileSync" => {
+            let mut wanted = call.metadata.iter().filter_map(|(name, value)| {
+                let selects = name == "followpaths" || name == "include-patterns";
+                selects.then_some(value.as_str())
+            });
+            match call.header("dir-name").unwrap_or_default() {
+                "dockerfile" => name.contains("load build definition"),
+                // The frontend asks for this one file before it asks for the rest.
+                "context" if wanted.next() == Some(".dockerignore") && wanted.next().is_none() => {
+                    name.contains("load .dockerignore")
+                }
+                "context" => name.contains("load build context"),
+                other => name.contains(other),
+            }
+        }
+        "moby.filesync.v1.FileSend" => {
+            name.starts_with("exporting to client")
+                || name.starts_with("sending tarball")
+                || name == "copying files"
+                || (name.starts_with("exporting to ") && name.ends_with(" image format"))
+        }
+        "moby.filesync.v1.Auth" => {
+            name.contains("load metadata for ") || name.starts_with("[auth] ")
+        }
+        _ => false,
+    }
+}
+
+/// Ties what came before the daemon named the step that caused it.
+fn tie_untied(core: &mut Core, build: Id<Build>) {
+    let untied: Vec<Id<Call>> = core
+        .trace
+        .calls
+        .iter()
         .rev()
-        .filter(|vertex| {
-            vertex.started.is_some() && vertex.completed.is_none_or(|end| end >= call.start)
-        })
-        .find(|vertex| fits(&vertex.name))
-        .map(|vertex| vertex.digest.clone())
+        .take(LATEST_CALLS)
+        .filter(|call| call.build == Some(build) && call.vertex.is_none())
+        .filter(|call| call.session.is_some())
+        .map(|call| call.id)
+        .collect();
+    for call in untied {
+        tie(core, call);
+    }
 }

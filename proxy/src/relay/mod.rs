@@ -111,6 +111,9 @@ impl Relay {
                 () = reached(&mut phase, Phase::Drain) => break,
             }
         }
+        while let Some(client) = listener.accept_waiting() {
+            connections.spawn(Arc::clone(&self).connection(client, Arc::clone(&daemon)));
+        }
         drop(listener);
         loop {
             tokio::select! {

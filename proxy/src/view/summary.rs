@@ -139,6 +139,7 @@ impl Summary<'_> {
                 0,
                 &[(Style::Bold, &title), (style, &state), (Style::Dim, why)],
             );
+            self.probe(build);
         } else {
             self.line(0, &[(Style::Bold, &title), (style, &state)]);
             self.facts(build);
@@ -152,6 +153,26 @@ impl Summary<'_> {
         for session in self.trace.sessions.iter().filter(named) {
             self.session(session, 2);
         }
+    }
+
+    /// What a build that solves nothing was called, and the calls that it consists of.
+    fn probe(&mut self, build: &Build) {
+        let mut facts = Table::default();
+        let mut fact = |name: &str, text: &str| {
+            let text = shorten(&printable(text), 2 * TEXT);
+            facts.row([(Style::Dim, name.to_owned()), (Style::Plain, text)]);
+        };
+        fact("ref", build.reference.as_deref().unwrap_or_default());
+        let calls: Vec<String> = self
+            .calls_of_probe(build)
+            .map(|call| format!("{} {}", call.id, call.short_name()))
+            .collect();
+        if let (Some(asked), false) = (build.call, calls.is_empty()) {
+            let connection = self.trace.calls.get(asked).map(|call| call.connection);
+            let on = connection.map_or(String::new(), |id| format!(", on connection {id}"));
+            fact("calls", &format!("{}: OK{on}", calls.join(", ")));
+        }
+        self.table(&facts, 2);
     }
 
     fn facts(&mut self, build: &Build) {

@@ -136,3 +136,34 @@ fn findings() {
         assert_eq!(&found, expected, "{name}: {:#?}", decoder.trace().findings);
     }
 }
+
+/// Every transfer of files is tied to the step that caused it.
+#[test]
+fn transfers_have_steps() {
+    for (name, _) in CAPTURES {
+        let decoder = decode(&events(name), Options::default());
+        let trace = decoder.trace();
+        for transfer in trace.transfers.iter() {
+            let call = trace.calls.get(transfer.call).unwrap();
+            let build = trace.builds.get(call.build.expect(name)).unwrap();
+            let vertex = call
+                .vertex
+                .as_deref()
+                .and_then(|digest| build.vertex(digest));
+            let vertex = vertex.unwrap_or_else(|| panic!("{name}: {call:#?} of {build:#?}"));
+            let expected = match (transfer.service.as_str(), transfer.name.as_str()) {
+                ("FileSync", "dockerfile") => "load build definition",
+                ("FileSync", _) if call.header("followpaths") == Some(".dockerignore") => {
+                    ".dockerignore"
+                }
+                ("FileSync", _) => "load build context",
+                _ => "exporting to client",
+            };
+            assert!(
+                vertex.name.contains(expected),
+                "{name}: {expected}, not {}",
+                vertex.name
+            );
+        }
+    }
+}

@@ -1,10 +1,10 @@
 //! Calls in a table: those of a session, and those that clients made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use buildtap_decoder::describe::printable;
 use buildtap_decoder::event::{Side, Time};
-use buildtap_decoder::trace::{Call, Connection, Id, Protocol};
+use buildtap_decoder::trace::{Build, Call, Connection, Id, Protocol};
 
 use super::super::paint::{Style, Table, bytes, count, duration, offset, shorten};
 use super::super::words;
@@ -13,7 +13,7 @@ use super::{ROWS, Summary, TEXT};
 /// Characters of a method and what it is about.
 const NAME: usize = 60;
 
-impl Summary<'_> {
+impl<'a> Summary<'a> {
     /// A table of calls, with their transfers; health checks on one line.
     pub(super) fn calls(&mut self, calls: &[&Call], indent: usize) {
         let (health, others): (Vec<&Call>, Vec<&Call>) = calls
@@ -85,14 +85,36 @@ impl Summary<'_> {
         }
     }
 
+    /// The calls of a build that solves nothing, which are told with it.
+    pub(super) fn calls_of_probe(&self, build: &Build) -> impl Iterator<Item = &'a Call> {
+        let asked = build.call.and_then(|call| self.trace.calls.get(call));
+        let (id, connection) = (build.id, asked.map(|call| call.connection));
+        let is_ok = |call: &Call| call.status.as_ref().is_some_and(|status| status.code == 0);
+        self.trace.calls.iter().filter(move |call| {
+            call.build == Some(id)
+                && call.session.is_none()
+                && Some(call.connection) == connection
+                && is_ok(call)
+        })
+    }
+
     /// The calls that clients made.
     pub(super) fn control_calls(&mut self) {
         let mut by_connection: BTreeMap<Id<Connection>, Vec<&Call>> = BTreeMap::new();
+        let probes = self
+            .trace
+            .builds
+            .iter()
+            .filter(|build| words::is_probe(build));
+        let told: BTreeSet<Id<Call>> = probes
+            .flat_map(|build| self.calls_of_probe(build))
+            .map(|call| call.id)
+            .collect();
         for call in self
             .trace
             .calls
             .iter()
-            .filter(|call| call.session.is_none())
+            .filter(|call| call.session.is_none() && !told.contains(&call.id))
         {
             by_connection.entry(call.connection).or_default().push(call);
         }
