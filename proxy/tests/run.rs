@@ -320,8 +320,9 @@ fn signals_to_buildtap_alone_are_passed_on() {
 /// to its standard input is what a person types. `None` if there is no script(1).
 fn in_terminal(bed: &Bed, script: &str) -> Option<Child> {
     fs::write(bed.path("script.sh"), script).unwrap();
+    // `exec`, as a shell that stays would take the interrupts for its own.
     let line = format!(
-        "{} run -- sh {}",
+        "exec {} run -- sh {}",
         env!("CARGO_BIN_EXE_buildtap"),
         bed.path("script.sh").display()
     );
