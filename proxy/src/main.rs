@@ -4,12 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
     Cli, Command, DemoArgs, Format, ProxyArgs, RunArgs, Scenario, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
+use buildtap::diff::diff;
 use buildtap::error::{Error, FAILURE};
 use buildtap::notice::Notices;
 use buildtap::output::Output;
@@ -48,9 +50,22 @@ fn main() -> ExitCode {
             let _context = runtime.enter();
             show_file(args)
         }
+        Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) => match diff(&args) {
+            Ok(true) => Ok(ExitCode::SUCCESS),
+            Ok(false) => Ok(ExitCode::from(DIFFERENT)),
+            Err(error) => {
+                failed(&error, on_run);
+                Ok(ExitCode::from(TROUBLE))
+            }
+        },
     };
     done.unwrap_or_else(|error| failed(&error, on_run))
 }
+
+/// Exit codes of `diff`, which are those of diff(1).
+const DIFFERENT: u8 = 1;
+const TROUBLE: u8 = 2;
 
 fn failed(error: &Error, on_run: bool) -> ExitCode {
     let text = error.to_string();

@@ -11,6 +11,7 @@ mod summary;
 mod words;
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
@@ -50,7 +51,10 @@ enum Form {
 impl View {
     /// A view as the arguments say.
     pub fn new(args: &ViewArgs, output: Output) -> Result<Self, Error> {
-        let describer = Describer::new(schemas(args)?, args.show_secrets);
+        let describer = Describer::new(
+            schemas(&args.proto, &args.descriptor_set)?,
+            args.show_secrets,
+        );
         let paint = Paint {
             colour: output.colour,
         };
@@ -160,9 +164,9 @@ impl Show for View {
 }
 
 /// The built-in schemas and those of the user.
-fn schemas(args: &ViewArgs) -> Result<Schemas, Error> {
+pub fn schemas(proto: &[PathBuf], descriptor_sets: &[PathBuf]) -> Result<Schemas, Error> {
     let mut schemas = Schemas::builtin();
-    for path in &args.proto {
+    for path in proto {
         let failed = |error| Error::Schemas {
             path: path.display().to_string(),
             error,
@@ -171,7 +175,7 @@ fn schemas(args: &ViewArgs) -> Result<Schemas, Error> {
             .add_proto_files(std::slice::from_ref(path), &[])
             .map_err(failed)?;
     }
-    for path in &args.descriptor_set {
+    for path in descriptor_sets {
         let named = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|error| Error::Read {
             path: named.clone(),

@@ -2,6 +2,7 @@
 
 mod buildx;
 mod capture;
+mod cassette;
 mod cli;
 mod memory;
 mod misbehaving;
