@@ -69,6 +69,7 @@ Examples:
   buildtap run --log -- docker compose build
   buildtap run --upstream unix:///run/buildkit/buildkitd.sock -- buildctl build ...
   buildtap run --format json --output session.jsonl -- cargo test
+  buildtap run --record build.pcapng -- docker build .
 
 What is not watched: a client that is told another address itself (docker --host, --context,
 buildctl --addr), and a buildx builder that was created for another address (docker buildx ls).
@@ -87,6 +88,7 @@ Examples:
   buildtap proxy
   buildtap proxy --listen unix:///tmp/tap.sock --upstream unix:///var/run/docker.sock
   buildtap proxy --listen tcp://127.0.0.1:2375 --log
+  buildtap proxy --record session.pcapng.zst
   DOCKER_HOST=unix:///tmp/tap.sock docker build .
 
 A container engine's socket is as good as root on its machine. Sockets are therefore created
@@ -95,6 +97,7 @@ for you alone (mode 0600), and TCP addresses other than the loopback need --allo
 const SHOW_HELP: &str = "\
 Examples:
   buildtap show session.pcapng
+  buildtap show session.pcapng.zst
   buildtap show --follow --log session.pcapng
   buildtap show --format json session.pcapng | jq .";
 
@@ -109,6 +112,9 @@ pub struct RunArgs {
     /// The daemon to talk to, instead of the one that the command would find by itself
     #[arg(long, value_name = "ADDRESS")]
     pub upstream: Option<Address>,
+    /// The recording.
+    #[command(flatten)]
+    pub recording: RecordingArgs,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -129,9 +135,23 @@ pub struct ProxyArgs {
     /// Let --listen be reachable from other machines; whoever reaches it controls the daemon
     #[arg(long)]
     pub allow_remote: bool,
+    /// The recording.
+    #[command(flatten)]
+    pub recording: RecordingArgs,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
+}
+
+/// What is recorded: the same for `run` and `proxy`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RecordingArgs {
+    /// Record all that is said to a capture file (pcapng; compressed if its name ends in .zst)
+    ///
+    /// Wireshark, tshark and `buildtap show` read it, also while it is written. The file is
+    /// created for you alone (mode 0600); what it held before is overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 }
 
 /// Arguments of `buildtap show`.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use buildtap_decoder::event::{TapEvent, TapId, Time};
 use buildtap_decoder::{Decoder, Options};
 
+use crate::record::Recorder;
 use crate::tap::Tap;
 
 /// How often what is not happening is looked at.
@@ -35,6 +36,7 @@ pub trait Show: Send + 'static {
 pub struct DecodingTap {
     state: Mutex<State>,
     changed: Condvar,
+    recorder: Option<Arc<Recorder>>,
     /// Makes the decoder panic at this event: how tests show that the relay does not care.
     fail_at: Option<u64>,
 }
@@ -63,8 +65,14 @@ impl DecodingTap {
         DecodingTap {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            recorder: None,
             fail_at,
         }
+    }
+
+    /// Records what it is told, too.
+    pub fn recording(self, recorder: Option<Arc<Recorder>>) -> Self {
+        DecodingTap { recorder, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -95,7 +103,14 @@ impl Tap for DecodingTap {
             "the decoder was asked to fail here"
         );
         let waited = state.decoder.pending_updates();
-        state.decoder.event(at, id, event);
+        match &self.recorder {
+            None => state.decoder.event(at, id, event),
+            Some(recorder) => {
+                state.decoder.event(at, id, event.clone());
+                // Under the same lock: the order in the file is that in which it was decoded.
+                recorder.event(at, id, &event);
+            }
+        }
         if waited == 0 && state.decoder.pending_updates() > 0 {
             drop(state);
             self.changed.notify_one();
