@@ -4,6 +4,7 @@
 //! encoding, which is also the digest of its vertex in the progress (BuildKit
 //! `solver/pb/ops.proto`). All texts here are masked and free of control characters.
 
+mod digests;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,6 @@ use std::fmt::Write as _;
 use buildtap_proto::pb;
 use pb::file_action::Action;
 use prost::Message;
-use sha2::{Digest, Sha256};
 
 use super::mask::{mask_text, mask_url};
 use crate::text::head;
@@ -130,7 +130,7 @@ impl Graph {
     /// Reads a definition. What cannot be decoded becomes an operation of [`Kind::Unknown`].
     pub fn from_definition(definition: &pb::Definition) -> Graph {
         let encoded = || definition.def.iter().take(MAX_OPS);
-        let digests: Vec<String> = encoded().map(|op| digest(op)).collect();
+        let digests = digests::of(definition, MAX_OPS);
         let mut index = HashMap::new();
         for (at, digest) in digests.iter().enumerate() {
             index.entry(digest.clone()).or_insert(at);
@@ -251,10 +251,6 @@ impl Op {
     }
 }
 
-fn digest(encoded: &[u8]) -> String {
-    format!("sha256:{:x}", Sha256::digest(encoded))
-}
-
 /// What an operation does, in one line: a source's identifier, a command as it would be typed,
 /// `copy /src → /dest`.
 pub fn describe(op: &pb::Op) -> String {
@@ -288,28 +284,51 @@ pub fn describe(op: &pb::Op) -> String {
 
 /// A command as it would be typed: what a shell is given to run stands for itself.
 fn command(args: &[String]) -> String {
-    if let [shell, flag, script] = args {
-        let shell = shell.rsplit('/').next().unwrap_or_default();
-        if flag == "-c" && matches!(shell, "sh" | "bash" | "ash" | "dash" | "zsh") {
-            return head(script, MAX_READ).to_owned();
-        }
+    let mut read = 0_usize;
+    let args: Vec<&str> = args
+        .iter()
+        .map(|arg| head(arg, MAX_READ))
+        .take_while(|arg| {
+            let room = read < MAX_READ;
+            read = read.saturating_add(arg.len()).saturating_add(1);
+            room
+        })
+        .collect();
+    match script(&args) {
+        Some(script) => script.to_owned(),
+        None => command_line(&args).0,
     }
+}
+
+/// What a shell is given to run, if that is what the command is.
+pub(crate) fn script<'a>(args: &[&'a str]) -> Option<&'a str> {
+    let [shell, flag, script] = args else {
+        return None;
+    };
+    let shell = shell.rsplit('/').next().unwrap_or_default();
+    let is_shell = matches!(shell, "sh" | "bash" | "ash" | "dash" | "zsh");
+    (is_shell && *flag == "-c").then_some(script)
+}
+
+/// A command as it would be typed, and where each argument begins in that, inside of its quotes.
+/// In quotes a `'` is written as `'\''`.
+pub(crate) fn command_line(args: &[&str]) -> (String, Vec<usize>) {
     let mut text = String::new();
+    let mut starts = Vec::with_capacity(args.len());
     for arg in args {
-        if text.len() >= MAX_READ {
-            break;
-        }
         if !text.is_empty() {
             text.push(' ');
         }
-        let arg = head(arg, MAX_READ);
-        if arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "\"'$`;|&<>".contains(c)) {
+        let quoted =
+            arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "\"'$`;|&<>".contains(c));
+        starts.push(text.len().saturating_add(quoted.into()));
+        if quoted {
             _ = write!(text, "'{}'", arg.replace('\'', r"'\''"));
         } else {
             text.push_str(arg);
         }
     }
-    text
+    (text, starts)
 }
 
 fn action(action: &pb::FileAction) -> String {

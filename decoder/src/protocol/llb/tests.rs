@@ -1,3 +1,4 @@
+use super::digests::digest;
 use super::*;
 
 fn source(identifier: &str) -> pb::Op {
