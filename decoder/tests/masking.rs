@@ -12,8 +12,8 @@ use buildtap_proto::moby::buildkit::secrets::v1::{GetSecretRequest, GetSecretRes
 use buildtap_proto::moby::buildkit::v1::BytesMessage;
 use buildtap_proto::schema::Schemas;
 use common::*;
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 const CANARY: &str = "c4nary-Secret-0f1e2d3c";
 
@@ -60,7 +60,9 @@ fn mask(talk: &Talk, sizes: &[usize], close: bool) -> Masked {
         at.0 += 1_000;
         let tap = TapId(1);
         decoder.event(at, tap, event.clone());
-        masker.event(&mut decoder, at, tap, &event, |_, _, event| masked.take(event));
+        masker.event(&mut decoder, at, tap, &event, |_, _, event| {
+            masked.take(event)
+        });
     };
     tell(TapEvent::Open(Endpoints::default()), &mut masked);
     for (from, bytes) in &talk.0 {
@@ -92,7 +94,8 @@ fn said(talk: &Talk) -> [Vec<u8>; 2] {
 }
 
 fn contains(all: &[u8], part: &str) -> bool {
-    all.windows(part.len()).any(|window| window == part.as_bytes())
+    all.windows(part.len())
+        .any(|window| window == part.as_bytes())
 }
 
 /// Requests of the Engine API with secrets in target, headers and bodies, then a session.
@@ -124,7 +127,11 @@ fn engine() -> Talk {
         format!("GET /images/json?token={CANARY}&x=1 HTTP/1.1\r\nHost: docker\r\nCookie: a={CANARY}\r\n\r\n"),
     );
     talk.say(Daemon, "HTTP/1.1 204 No Content\r\n\r\n");
-    upgrade(&mut talk, "s1", &["/moby.buildkit.secrets.v1.Secrets/GetSecret"]);
+    upgrade(
+        &mut talk,
+        "s1",
+        &["/moby.buildkit.secrets.v1.Secrets/GetSecret"],
+    );
     session_calls(&mut talk);
     talk
 }
@@ -141,7 +148,8 @@ fn session_calls(talk: &mut Talk) {
         id: "npm".into(),
         ..GetSecretRequest::default()
     };
-    talk.message(Daemon, 1, &asked.encode_to_vec()).end(Daemon, 1);
+    talk.message(Daemon, 1, &asked.encode_to_vec())
+        .end(Daemon, 1);
     talk.accept(Client, 1);
     let secret = GetSecretResponse {
         data: format!("{CANARY}\n").repeat(1500).into(),
@@ -196,8 +204,9 @@ fn no_secret_is_left_and_everything_else_is() {
             let stars = masked.iter().filter(|byte| **byte == b'*').count();
             let differ = plain.iter().zip(masked).filter(|(a, b)| a != b).count();
             assert!(differ <= stars, "nothing but secrets is changed");
-            assert!(contains(masked, "/moby.buildkit.secrets.v1.Secrets/GetSecret"));
         }
+        let call = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
+        assert!(contains(&masked.said[Daemon.index()], call));
     }
 }
 
@@ -218,7 +227,10 @@ fn what_is_masked_reads_as_before() {
         let told = |talk: &Talk| {
             let decoder = talk.decode(Options::default());
             let trace = decoder.trace();
-            format!("{:#?} {:#?} {:#?}", trace.calls, trace.exchanges, trace.findings)
+            format!(
+                "{:#?} {:#?} {:#?}",
+                trace.calls, trace.exchanges, trace.findings
+            )
         };
         assert_eq!(told(&talk), told(&talked));
     }
@@ -229,7 +241,10 @@ fn what_is_masked_reads_as_before() {
 fn a_part_of_a_message_is_masked_too() {
     for close in [true, false] {
         let mut talk = engine();
-        let last = talk.0.iter().rposition(|(_, bytes)| contains(bytes, CANARY));
+        let last = talk
+            .0
+            .iter()
+            .rposition(|(_, bytes)| contains(bytes, CANARY));
         let secret = talk.0.len() - 12;
         assert!(last.unwrap() > secret);
         for cut in (secret..talk.0.len()).rev() {
@@ -248,13 +263,19 @@ fn a_part_of_a_message_is_masked_too() {
 #[test]
 fn of_an_unknown_protocol_only_the_beginning_is_kept() {
     let mut talk = Talk::default();
-    talk.say(Client, format!("HELO whoever\r\n{}{CANARY}\r\n", ".".repeat(99)));
+    talk.say(
+        Client,
+        format!("HELO whoever\r\n{}{CANARY}\r\n", ".".repeat(99)),
+    );
     talk.say(Daemon, format!("250 {CANARY}"));
     talk.say(Client, CANARY);
     let masked = mask(&talk, &[usize::MAX], true);
     assert!(contains(&masked.said[0], "HELO whoever"));
     assert!(masked.said.iter().all(|said| !contains(said, &CANARY[..8])));
-    assert_eq!(masked.said.each_ref().map(Vec::len), said(&talk).map(|said| said.len()));
+    assert_eq!(
+        masked.said.each_ref().map(Vec::len),
+        said(&talk).map(|said| said.len())
+    );
 }
 
 /// Somebody who stops in the middle of a message holds up nothing, and no memory.
@@ -272,11 +293,21 @@ fn what_waits_for_the_rest_of_a_message_is_bounded() {
     let mut out = 0;
     let mut tell = |event: TapEvent<'_>| {
         decoder.event(Time(1_000), TapId(1), event.clone());
-        masker.event(&mut decoder, Time(1_000), TapId(1), &event, |_, _, event| {
-            if let TapEvent::Chunk { bytes, from: Client } = event {
-                out += bytes.len();
-            }
-        });
+        masker.event(
+            &mut decoder,
+            Time(1_000),
+            TapId(1),
+            &event,
+            |_, _, event| {
+                if let TapEvent::Chunk {
+                    bytes,
+                    from: Client,
+                } = event
+                {
+                    out += bytes.len();
+                }
+            },
+        );
     };
     tell(TapEvent::Open(Endpoints::default()));
     for (from, bytes) in &talk.0 {

@@ -77,6 +77,15 @@ pub fn text(rules: &Rules, text: &[u8], out: &mut Vec<Patch>) {
     patch(text, out, |unit| Redactor::new(rules).text(unit));
 }
 
+/// Bytes of any kind: only what [`Rules::patterns`] match.
+pub fn patterns(rules: &Rules, bytes: &[u8], out: &mut Vec<Patch>) {
+    patch(bytes, out, |unit| {
+        for found in Redactor::new(rules).matches(bytes) {
+            fill(unit, found);
+        }
+    });
+}
+
 /// The value of a header field as it stands in a header block of HTTP/2, if anything of it is to
 /// be masked: as many octets as `raw`, that decode to as many as `value` has, so that the sizes
 /// of dynamic tables stay what they are.

@@ -511,7 +511,11 @@ impl Carries {
                 Some(transfer) => Carries::Transfer(Box::new(transfer)),
                 None => Carries::Messages {
                     meaning: Meaning::of(path),
-                    concerned: core.redacts() && redact::concerns(path),
+                    concerned: core
+                        .options
+                        .redact
+                        .as_ref()
+                        .is_some_and(|redaction| redact::concerns(&redaction.rules, path)),
                 },
             },
         }

@@ -174,6 +174,10 @@ impl TransferStream {
         }
         let redaction = core.options.redact.as_ref();
         let drop = redaction.is_some_and(|redaction| redaction.rules.drop_file_contents);
+        if redaction.is_some_and(|redaction| !redaction.rules.patterns.is_empty()) {
+            // A match that is cut by the end of a frame is not found.
+            core.redact_here(body, redact::patterns);
+        }
         let reader = self.readers.get_mut(from);
         match self.flavour {
             Flavour::Packet => reader.packet.feed(body, |kind, data| match kind {

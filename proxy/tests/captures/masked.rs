@@ -54,7 +54,11 @@ fn a_masked_capture_decodes_as_before() {
         let differ = before.iter().zip(&after).find(|(a, b)| a != b);
         assert_eq!(differ, None, "{name}");
         assert_eq!(before.len(), after.len(), "{name}");
-        assert_eq!(contains(&events, CANARY), name.ends_with("secret"), "{name}");
+        assert_eq!(
+            contains(&events, CANARY),
+            name.ends_with("secret"),
+            "{name}"
+        );
         assert!(!contains(&masked, CANARY), "{name}");
     }
 }
