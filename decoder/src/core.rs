@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::event::Time;
 use crate::limits::Limits;
-use crate::trace::{Content, Finding, Id, Subject, Trace, Update};
+use crate::trace::{Content, Finding, Id, Said, Subject, Trace, Update};
 
 /// What the user of a decoder wants beyond the trace itself.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,9 @@ pub struct Options {
     pub updates: bool,
     /// Whether [`Update::Message`] is queued for every message, with its bytes.
     pub messages: bool,
+    /// Whether [`Update::Said`] is queued for everything that is said, with all its bytes. Take
+    /// the updates after every event then: beyond the limits they are dropped and counted.
+    pub said: bool,
     /// Whether header values and attributes that are secret stay readable in the trace.
     pub show_secrets: bool,
     /// After how long without a word something that somebody owes is said to be stalled;
@@ -83,6 +86,13 @@ impl Core {
         self.queue.push_back(update);
     }
 
+    /// Queues what was said, if that is wanted.
+    pub(crate) fn say(&mut self, said: impl FnOnce() -> Said) {
+        if self.options.said {
+            self.update(Update::Said(Box::new(said())));
+        }
+    }
+
     pub(crate) fn take_update(&mut self) -> Option<Update> {
         let update = self.queue.pop_front()?;
         self.queued_bytes = self.queued_bytes.saturating_sub(preview_bytes(&update));
@@ -132,6 +142,7 @@ fn preview_bytes(update: &Update) -> usize {
             Content::Bytes { .. } => 0,
         },
         Update::Text(text) => text.text.len(),
+        Update::Said(said) => said.weight(),
         _ => 0,
     }
 }

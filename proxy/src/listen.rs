@@ -218,7 +218,7 @@ fn accepted_unix(stream: UnixStream) -> Accepted {
     Accepted {
         address: "unix".to_owned(),
         process: client_process::of(&stream),
-        stream: Stream::Unix(stream),
+        stream: Stream::unix(stream),
     }
 }
 

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let on_run = matches!(cli.command, Command::Run(_));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_start(stand_back)
         .build()
     {
         Ok(runtime) => runtime,
@@ -50,6 +51,19 @@ fn main() -> ExitCode {
         }
     };
     done.unwrap_or_else(|error| failed(&error, on_run))
+}
+
+/// How far the relay's threads stand back behind those of the client and the daemon.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
+
+/// Lets the sender go on when it has sent something: if the relay interrupted it for every write,
+/// it would be woken four times as often as it needs to be. With a processor to spare nothing
+/// changes. Linux has a niceness for each thread, so that the user's command, which the main
+/// thread starts, keeps its own.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICENESS);
 }
 
 fn failed(error: &Error, on_run: bool) -> ExitCode {

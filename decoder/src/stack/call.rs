@@ -14,7 +14,7 @@ use crate::inflate;
 use crate::protocol::grpc_status::GrpcStatus;
 use crate::protocol::mask::mask_text;
 use crate::trace::{
-    Call, CallState, Content, Flow, Id, Message, PerSide, Reset, Session, Status, Update,
+    Call, CallState, Content, Flow, Id, Message, PerSide, Reset, Said, Session, Status, Update,
 };
 use crate::wire::grpc::{Deframer, Piece};
 use crate::wire::http2::Headers;
@@ -61,6 +61,8 @@ struct Half {
     kept: Vec<u8>,
     /// Whether there was more.
     cut: bool,
+    /// The whole message, if what is said is wanted.
+    said: Vec<u8>,
     /// The bytes are not known to be whole messages any more.
     lost: bool,
 }
@@ -170,6 +172,7 @@ impl CallStream {
             } else {
                 None
             };
+            let mut answered = false;
             core.trace
                 .calls
                 .add_weight(self.call, masked::weight(&pairs));
@@ -180,6 +183,7 @@ impl CallStream {
                 if call.answered.is_none() {
                     call.answered = Some(now);
                     call.response_metadata = plain.collect();
+                    answered = true;
                 } else {
                     call.trailers = plain
                         .filter(|(name, _)| !name.starts_with("grpc-"))
@@ -195,6 +199,9 @@ impl CallStream {
                         _ => session::accepted(core, *session),
                     }
                 }
+            }
+            if answered {
+                core.say(|| Said::CallAnswered(self.call));
             }
         }
         end_stream && self.end_stream(core, from)
@@ -226,6 +233,7 @@ impl CallStream {
             length,
             kept,
             cut,
+            said,
             ..
         } = half;
         deframer.feed(bytes, |piece| match piece {
@@ -241,8 +249,12 @@ impl CallStream {
             Piece::Body(body) if *compressed => {
                 *cut |= !keep(core, kept, body, core.limits().message);
             }
-            Piece::Body(body) => carries.body(core, call, from, body, kept, cut),
+            Piece::Body(body) => {
+                carries.say(core, said, body);
+                carries.body(core, call, from, body, kept, cut);
+            }
             Piece::End => {
+                let mut unreadable = false;
                 if std::mem::take(compressed) {
                     let inflated = match *gzip && !*cut {
                         true => inflate::gzip(kept, core.limits().message),
@@ -250,8 +262,12 @@ impl CallStream {
                     };
                     release(core, kept);
                     match inflated {
-                        Some(inflated) => carries.body(core, call, from, &inflated, kept, cut),
+                        Some(inflated) => {
+                            carries.say(core, said, &inflated);
+                            carries.body(core, call, from, &inflated, kept, cut);
+                        }
                         None => {
+                            unreadable = true;
                             *cut = true;
                             carries.unreadable(core, call, from);
                         }
@@ -260,6 +276,16 @@ impl CallStream {
                 let number = count(core, call, from, *length);
                 let content = carries.end(core, call, from, kept, *cut);
                 release(core, kept);
+                if core.options.said && !matches!(carries, Carries::Tunnel { .. }) {
+                    let body = Bytes::from(std::mem::take(said));
+                    let cut = unreadable || body.len() >= core.limits().message;
+                    core.say(|| Said::Message {
+                        call,
+                        from,
+                        body,
+                        cut,
+                    });
+                }
                 if core.options.messages {
                     core.update(Update::Message(Box::new(Message {
                         call,
@@ -284,6 +310,7 @@ impl CallStream {
             }
             None => from != self.caller,
         };
+        core.say(|| Said::HalfClosed(self.call, from));
         if let Carries::Tunnel {
             node: Some(node), ..
         } = &mut self.carries
@@ -407,6 +434,15 @@ impl Carries {
         }
     }
 
+    /// Keeps bytes of a message whole, if what is said is wanted. The slices of a tunnel are said
+    /// as what is inside of it.
+    fn say(&self, core: &Core, said: &mut Vec<u8>, body: &[u8]) {
+        if core.options.said && !matches!(self, Carries::Tunnel { .. }) {
+            let room = core.limits().message.saturating_sub(said.len());
+            said.extend_from_slice(body.get(..room).unwrap_or(body));
+        }
+    }
+
     /// Bytes of a message that is not compressed, or no longer.
     fn body(
         &mut self,
@@ -431,6 +467,11 @@ impl Carries {
             Carries::Transfer(transfer) => transfer.body(core, from, body),
             Carries::Tunnel { node, slices, .. } => slices.get_mut(from).feed(body, |slice| {
                 if let Some(node) = node {
+                    core.say(|| Said::Inner {
+                        connection: node.id(),
+                        from,
+                        bytes: Bytes::copy_from_slice(slice),
+                    });
                     node.chunk(core, from, slice);
                 }
             }),

@@ -1,13 +1,15 @@
 //! The stream of `docker exec`: towards the client cut into frames by docker's stdcopy, from
 //! the client raw. With buildx's docker-container driver HTTP/2 runs inside.
 
+use bytes::Bytes;
+
 use super::http2::Http2;
 use super::masked;
 use super::node::undecodable;
 use crate::core::Core;
 use crate::doctor;
 use crate::event::{Closed, Side};
-use crate::trace::{Connection, Id, PerSide, Text, TextSource, Update};
+use crate::trace::{Connection, Id, PerSide, Said, Text, TextSource, Update};
 use crate::wire::http2::PREFACE;
 use crate::wire::stdcopy::{Demux, Stream};
 
@@ -100,7 +102,10 @@ impl Exec {
 impl Inner {
     fn feed(&mut self, core: &mut Core, id: Id<Connection>, from: Side, bytes: &[u8]) {
         match self {
-            Inner::Http2(http2) => http2.feed(core, from, bytes),
+            Inner::Http2(http2) => {
+                say(core, id, from, bytes);
+                http2.feed(core, from, bytes);
+            }
             Inner::Opaque => {}
             Inner::Unknown(seen) => {
                 seen.get_mut(from).extend_from_slice(bytes);
@@ -114,6 +119,7 @@ impl Inner {
                     let mut http2 = Box::new(Http2::new(core, id, Side::Client, None));
                     for side in Side::BOTH {
                         if !seen.get(side).is_empty() {
+                            say(core, id, side, seen.get(side));
                             http2.feed(core, side, seen.get(side));
                         }
                     }
@@ -122,4 +128,12 @@ impl Inner {
             }
         }
     }
+}
+
+fn say(core: &mut Core, connection: Id<Connection>, from: Side, bytes: &[u8]) {
+    core.say(|| Said::Inner {
+        connection,
+        from,
+        bytes: Bytes::copy_from_slice(bytes),
+    });
 }

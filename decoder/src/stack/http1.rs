@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use buildtap_proto::moby::buildkit::v1 as control;
+use bytes::Bytes;
 use prost::Message as _;
 
 use super::node::{undecodable, who_ended};
@@ -15,7 +16,8 @@ use crate::protocol::engine::{Exec, Route, Target, Versions, error_message};
 use crate::protocol::progress::{self, Progress};
 use crate::protocol::session::SessionOffer;
 use crate::trace::{
-    Build, BuildState, Connection, Exchange, Id, Session, SessionPath, Text, TextSource, Update,
+    Build, BuildState, Connection, Exchange, Id, Said, Session, SessionPath, Text, TextSource,
+    Update,
 };
 use crate::wire::http1::{self, After, BodyEnd, RequestHead, ResponseHead, Violation};
 
@@ -140,6 +142,16 @@ impl Heard<'_> {
     fn row(&mut self, n: u64) -> Option<&mut Exchange> {
         let id = self.open(n)?.id;
         self.core.trace.exchanges.get_mut(id)
+    }
+
+    fn say_body(&mut self, n: u64, from: Side, bytes: &[u8]) {
+        if let Some(exchange) = self.open(n).map(|open| open.id) {
+            self.core.say(|| Said::Body {
+                exchange,
+                from,
+                bytes: Bytes::copy_from_slice(bytes),
+            });
+        }
     }
 
     fn upgrade(&mut self, n: u64) {
@@ -377,6 +389,7 @@ impl http1::Handler for Heard<'_> {
 
     fn request_body(&mut self, n: u64, bytes: &[u8]) {
         let limit = self.core.limits().body;
+        self.say_body(n, Side::Client, bytes);
         if let Some(open) = self.open(n)
             && matches!(
                 open.route,
@@ -429,6 +442,9 @@ impl http1::Handler for Heard<'_> {
             row.answered = Some(now);
             row.response_headers = response_headers;
         }
+        if let Some(id) = id {
+            self.core.say(|| Said::ExchangeAnswered(id));
+        }
         let route_hijacks = self
             .open(n)
             .is_some_and(|open| matches!(open.route, Route::ExecStart { .. }));
@@ -445,6 +461,7 @@ impl http1::Handler for Heard<'_> {
 
     fn response_body(&mut self, n: u64, bytes: &[u8]) {
         let limit = self.core.limits().body;
+        self.say_body(n, Side::Daemon, bytes);
         if let Some(row) = self.row(n) {
             row.response_bytes = row.response_bytes.saturating_add(bytes.len() as u64);
         }

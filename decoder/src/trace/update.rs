@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Build, Call, Connection, Exchange, File, Finding, Id, Session, Transfer};
+use super::{Build, Call, Connection, Exchange, File, Finding, Id, Said, Session, Transfer};
 use crate::event::{Side, Time};
 
 /// Something in the trace changed. Ids point into the trace, which holds the present state.
@@ -42,6 +42,8 @@ pub enum Update {
     Finding(Id<Finding>),
     /// A text that somebody meant for people.
     Text(Box<Text>),
+    /// A piece of what was said, whole.
+    Said(Box<Said>),
 }
 
 /// One gRPC message.

@@ -109,7 +109,8 @@ impl Writer {
             | Update::ExchangeStarted(_)
             | Update::TransferDecided(_)
             | Update::BuildStarted(_)
-            | Update::Vertex(..) => {}
+            | Update::Vertex(..)
+            | Update::Said(_) => {}
         }
     }
 

@@ -105,7 +105,7 @@ impl Log {
                 let before = self.steps.insert((id.number(), *at), state);
                 return (before != Some(state)).then(|| state.to_owned());
             }
-            Update::Finding(_) | Update::Text(_) => return None,
+            Update::Finding(_) | Update::Text(_) | Update::Said(_) => return None,
         })
     }
 
@@ -294,7 +294,7 @@ fn line<'a>(
             let what = format!("{}{error}", vertex.name);
             line(when, tag("build", *id), None, style, what)
         }
-        Update::Finding(_) | Update::Text(_) => None,
+        Update::Finding(_) | Update::Text(_) | Update::Said(_) => None,
     }
 }
 
