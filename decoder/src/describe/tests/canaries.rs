@@ -66,6 +66,9 @@ fn all() -> Vec<(String, bool, MessageDescriptor)> {
         .collect()
 }
 
+/// In how many places a message is cut.
+const CUTS: usize = 19;
+
 /// A redacted message has no secret either, but in contents of files, and is shown as before.
 fn redacted(path: &str, request: bool, body: &[u8]) {
     let out = message_of(path, request, body, false);
@@ -81,19 +84,16 @@ fn redacted(path: &str, request: bool, body: &[u8]) {
         contents || !survives(&out, CANARY),
         "redacted {path} {request}: {text}"
     );
-    let step = body.len().div_ceil(3).max(1);
-    for end in (0..body.len()).step_by(step) {
-        message_of(path, request, &body[..end], true);
-    }
+    message_of(path, request, &body[..body.len() / 2], true);
 }
 
 /// All that is said of a message: whole, cut anywhere, and cut in ways that do not parse.
-fn said(describer: &Describer, path: &str, request: bool, body: &[u8]) -> Vec<String> {
+fn said(describer: &Describer, path: &str, request: bool, body: &[u8], cuts: usize) -> Vec<String> {
     let mut said = vec![
         describer.json(path, request, body, false).to_string(),
         describer.line(path, request, body, false),
     ];
-    let step = body.len().div_ceil(19).max(1);
+    let step = body.len().div_ceil(cuts).max(1);
     for end in (0..body.len()).step_by(step) {
         said.push(
             describer
@@ -121,7 +121,7 @@ fn fields_that_are_secret() {
             });
             let body = full.encode_to_vec();
             redacted(&path, request, &body);
-            for text in said(&describer(), &path, request, &body) {
+            for text in said(&describer(), &path, request, &body, CUTS) {
                 assert!(!text.contains("canary"), "{path}: {text}");
             }
             // Nor when it does not parse, or comes with a field that the schema does not know.
@@ -172,12 +172,13 @@ fn secrets_in_any_text() {
         for form in &forms {
             let body = filled(&message, 4, &|_| form.clone()).encode_to_vec();
             redacted(&path, request, &body);
-            redacted("/acme.v1.Rocket/Launch", request, &body);
-            for text in said(&describer(), &path, request, &body) {
+            let raw = message_of("/acme.v1.Rocket/Launch", request, &body, false);
+            assert!(!survives(&raw, CANARY), "raw {path}");
+            for text in said(&describer(), &path, request, &body, 2) {
                 assert!(!text.contains("canary"), "{path} {request}: {text}");
             }
             // The same without the schema.
-            for text in said(&describer(), "/acme.v1.Rocket/Launch", request, &body) {
+            for text in said(&describer(), "/acme.v1.Rocket/Launch", request, &body, 1) {
                 assert!(!text.contains("canary"), "raw {path} {request}: {text}");
             }
         }
@@ -195,7 +196,7 @@ fn values_with_the_name_of_a_secret() {
     for (path, request, message) in all() {
         let body = filled(&message, 4, &in_map).encode_to_vec();
         redacted(&path, request, &body);
-        for text in said(&describer(), &path, request, &body) {
+        for text in said(&describer(), &path, request, &body, CUTS) {
             assert!(!text.contains("canary"), "{path} {request}: {text}");
             shown += usize::from(text.contains(PLAIN));
         }
