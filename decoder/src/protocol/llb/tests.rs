@@ -159,14 +159,14 @@ fn definition() -> pb::Definition {
 #[test]
 fn a_graph_for_people() {
     let graph = Graph::from_definition(&definition());
-    insta::assert_snapshot!(graph.to_string(), @"
+    insta::assert_snapshot!(graph.to_string(), @r#"
     1        source  [1/3] FROM alpine  linux/arm64/v8
     2        source  local://context  (local.example-token=***, local.followpaths=["src"])
     3        source  git://***@github.com/x/y.git#main
     4 ← 1,2  file    copy /src of 2 → /app/; mkfile /app/x (5 bytes); rm /tmp/y
     5 ← 4,3  exec    NPM_TOKEN=*** npm ci --x  (read-only mount of 3 at /git, secret npm at /run/secrets/npm, ssh default, cache at /root/.npm)  Dockerfile:7
     6 ← 5    result
-    ");
+    "#);
 }
 
 #[test]
