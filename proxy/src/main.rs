@@ -23,7 +23,7 @@ use buildtap::view::View;
 use buildtap::watch::{DecodingTap, Showing};
 use buildtap_decoder::describe::size;
 use buildtap_decoder::{Decoder, Options};
-use buildtap_fixtures::capture::write::create;
+use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use clap::Parser;
 
@@ -140,8 +140,8 @@ impl Recording {
         let output = create(&path)?;
         let about = record::about(command, shows_secrets);
         let started = Recorder::start(output, path.clone(), &about, notices.clone());
-        let recorder = started.map_err(|error| Error::System {
-            doing: "start a thread",
+        let recorder = started.map_err(|error| CreateError::Refused {
+            path: path.clone(),
             error,
         })?;
         Ok(Some(Recording {
