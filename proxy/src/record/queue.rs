@@ -95,7 +95,7 @@ mod tests {
         for part in bytes.chunks(100_003) {
             queue.write_all(part).unwrap();
         }
-        let mut out = Vec::new();
+        let mut out: Vec<u8> = Vec::new();
         let mut blocks = Vec::new();
         while queue.waiting() > 0 {
             queue.take(&mut blocks);
