@@ -246,6 +246,7 @@ fn main() {
     };
     for store in [true, false] {
         let (mut throughput, mut processor, mut rates) = (vec![], vec![], [vec![], vec![]]);
+        let mut seconds = [vec![], vec![]];
         let mut noise = Vec::new();
         for _ in 0..rounds {
             let plain = run(None, store);
@@ -256,6 +257,9 @@ fn main() {
             throughput.push(without / recorded.time);
             noise.push(plain.time / again.time);
             processor.push(recorded.processor_time / plain.processor_time);
+            for (seconds, cost) in seconds.iter_mut().zip([&plain, &recorded]) {
+                seconds.push(cost.processor_time / cost.payload as f64 * f64::from(1 << 30));
+            }
             for (rates, cost) in rates.iter_mut().zip([&plain, &recorded]) {
                 rates.push(cost.payload as f64 / cost.time / f64::from(1 << 20));
             }
@@ -288,6 +292,9 @@ fn main() {
             "  processor time, the same ratio      {}",
             spread(&mut processor)
         );
+        let [idle, busy] = seconds.each_mut().map(|seconds| spread(seconds));
+        println!("  processor seconds for a GiB, not    {idle}");
+        println!("  processor seconds for a GiB, rec.   {busy}");
         println!("  MiB/s not recorded                  {without}");
         println!("  MiB/s recorded                      {with}");
     }
