@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use buildtap_decoder::redact::Regex;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::address::Address;
@@ -150,8 +151,24 @@ pub struct RecordingArgs {
     ///
     /// Wireshark, tshark and `buildtap show` read it, also while it is written. The file is
     /// created for you alone (mode 0600); what it held before is overwritten.
+    ///
+    /// Secrets are masked in it, every length kept, unless --show-secrets is given.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// What else is masked.
+    #[command(flatten)]
+    pub redaction: RedactionArgs,
+}
+
+/// What is masked in the bytes of a capture, beyond what is known to be secret.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RedactionArgs {
+    /// Mask what matches, too, wherever it stands (can be given more than once)
+    #[arg(long, value_name = "REGEX")]
+    pub mask: Vec<Regex>,
+    /// Overwrite the contents of files and archives with zeros
+    #[arg(long)]
+    pub drop_file_contents: bool,
 }
 
 /// Arguments of `buildtap show`.
@@ -206,6 +223,14 @@ pub struct ViewArgs {
     /// Report a wait that lasts longer than this
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub stall_after: Duration,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
+}
+
+/// Schemas that the user brings.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SchemaArgs {
     /// A .proto file with services that buildtap does not know; repeatable
     #[arg(long, value_name = "FILE")]
     pub proto: Vec<PathBuf>,

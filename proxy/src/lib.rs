@@ -37,6 +37,7 @@ pub mod notice;
 pub mod output;
 pub mod record;
 pub mod relay;
+pub mod schemas;
 pub mod show;
 pub mod stream;
 pub mod tap;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, Format, ProxyArgs, RecordingArgs, RunArgs, Scenario, ShowArgs, ViewArgs,
+    Cli, Command, DemoArgs, Format, ProxyArgs, RecordingArgs, RedactionArgs, RunArgs, Scenario,
+    SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
@@ -16,12 +17,15 @@ use buildtap::error::{Error, FAILURE};
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
 use buildtap::record::{self, Ending, Recorded, Recorder};
+use buildtap::schemas::schemas;
 use buildtap::show::show;
 use buildtap::tap::Tap;
 use buildtap::upstream::{self, Environment};
 use buildtap::view::View;
 use buildtap::watch::{DecodingTap, Showing};
 use buildtap_decoder::describe::size;
+use buildtap_decoder::masking::Redaction;
+use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
     let on_run = matches!(cli.command, Command::Run(_));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_start(stand_back)
         .build()
     {
         Ok(runtime) => runtime,
@@ -55,6 +60,19 @@ fn main() -> ExitCode {
         }
     };
     done.unwrap_or_else(|error| failed(&error, on_run))
+}
+
+/// How far the relay's threads stand back behind those of the client and the daemon.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
+
+/// Lets the sender go on when it has sent something: if the relay interrupted it for every write,
+/// it would be woken four times as often as it needs to be. With a processor to spare nothing
+/// changes. Linux has a niceness for each thread, so that the user's command, which the main
+/// thread starts, keeps its own.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICENESS);
 }
 
 fn failed(error: &Error, on_run: bool) -> ExitCode {
@@ -86,7 +104,11 @@ impl Watching {
         recording: Option<Recording>,
     ) -> Result<Self, Error> {
         let recorder = recording.as_ref().map(|it| Arc::clone(&it.recorder));
-        let tap = Arc::new(DecodingTap::new(options(args)).recording(recorder));
+        let options = Options {
+            redact: recording.as_ref().and_then(|it| it.redaction.clone()),
+            ..options(args)
+        };
+        let tap = Arc::new(DecodingTap::new(options).recording(recorder));
         let view = view(args, default)?;
         let started = Showing::start(Arc::clone(&tap), view);
         let showing = started.map_err(|error| Error::System {
@@ -122,6 +144,8 @@ impl Watching {
 /// A capture that is being written.
 struct Recording {
     recorder: Arc<Recorder>,
+    /// What is masked in it.
+    redaction: Option<Arc<Redaction>>,
     path: PathBuf,
     notices: Notices,
 }
@@ -131,14 +155,18 @@ impl Recording {
     fn start(
         args: RecordingArgs,
         command: Option<&[OsString]>,
-        shows_secrets: bool,
+        view: &ViewArgs,
         notices: &Notices,
     ) -> Result<Option<Self>, Error> {
         let Some(path) = args.record else {
             return Ok(None);
         };
+        let redaction = match view.show_secrets {
+            true => None,
+            false => Some(Arc::new(redaction(args.redaction, &view.schemas)?)),
+        };
         let output = create(&path)?;
-        let about = record::about(command, shows_secrets);
+        let about = record::about(command, view.show_secrets);
         let started = Recorder::start(output, path.clone(), &about, notices.clone());
         let recorder = started.map_err(|error| CreateError::Refused {
             path: path.clone(),
@@ -146,6 +174,7 @@ impl Recording {
         })?;
         Ok(Some(Recording {
             recorder: Arc::new(recorder),
+            redaction,
             path,
             notices: notices.clone(),
         }))
@@ -179,6 +208,16 @@ fn options(args: &ViewArgs) -> Options {
     }
 }
 
+fn redaction(args: RedactionArgs, given: &SchemaArgs) -> Result<Redaction, Error> {
+    Ok(Redaction {
+        rules: Rules {
+            patterns: args.mask,
+            drop_file_contents: args.drop_file_contents,
+        },
+        schemas: schemas(given)?,
+    })
+}
+
 fn view(args: &ViewArgs, default: fn() -> Output) -> Result<View, Error> {
     let output = match &args.output {
         Some(path) => Output::file(path).map_err(|error| Error::Output {
@@ -202,7 +241,7 @@ async fn run(args: RunArgs) -> Result<ExitCode, Error> {
     let recording = Recording::start(
         args.recording,
         Some(&options.command),
-        args.view.show_secrets,
+        &args.view,
         &options.notices,
     )?;
     let watching = Watching::start(&args.view, Output::stderr, recording)?;
@@ -230,12 +269,7 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
         notices: Notices::stderr(),
     };
     let mut signals = signals()?;
-    let recording = Recording::start(
-        args.recording,
-        None,
-        args.view.show_secrets,
-        &options.notices,
-    )?;
+    let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
     let watching = Watching::start(&args.view, Output::stderr, recording)?;
     let done = command::proxy(options, watching.tap(), print_listening, signals.stop()).await;
     watching.finish();

@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: the built program, a private dockerd, and what the program said.
 //!
 //! - [`program`]: `buildtap` itself, built once;
+//! - [`clients`]: build clients of other makers, each built once;
 //! - [`process`]: any program while it runs, with deadlines;
 //! - [`lab`]: daemons, build contexts and images, made by the scripts in `tests/lab`;
 //! - [`trace`]: the JSON lines that buildtap wrote;
@@ -12,6 +13,7 @@
 //! `tests/lab/install.sh --peers trixie` installs. `BUILDTAP_SKIP_DOCKER=1` passes over the latter, and
 //! `BUILDTAP_SLOW=1` adds what takes minutes. `BUILDTAP_BIN` names another program than the one that is built.
 
+pub mod clients;
 pub mod compare;
 pub mod files;
 pub mod lab;

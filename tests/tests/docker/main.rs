@@ -1,7 +1,10 @@
 //! The program between real clients and real daemons.
 
+mod bed;
+mod bollard;
 mod buildx;
 mod capture;
 mod cli;
+mod graph;
 mod memory;
 mod misbehaving;
