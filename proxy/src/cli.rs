@@ -301,7 +301,7 @@ pub struct ViewArgs {
 /// Schemas that the user brings.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SchemaArgs {
-    /// A .proto file with services that buildtap does not know; repeatable
+    /// A .proto file, or a directory of them, with services that buildtap does not know; repeatable
     #[arg(long, value_name = "FILE")]
     pub proto: Vec<PathBuf>,
     /// The same compiled, from protoc --descriptor_set_out or buf build; repeatable

@@ -29,7 +29,7 @@ use buildtap_decoder::describe::size;
 use buildtap_decoder::masking::Redaction;
 use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
-use buildtap_fixtures::capture::write::create;
+use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use clap::Parser;
 
@@ -183,8 +183,8 @@ impl Recording {
         let output = create(&path)?;
         let about = record::about(command, view.show_secrets);
         let started = Recorder::start(output, path.clone(), &about, notices.clone());
-        let recorder = started.map_err(|error| Error::System {
-            doing: "start a thread",
+        let recorder = started.map_err(|error| CreateError::Refused {
+            path: path.clone(),
             error,
         })?;
         Ok(Some(Recording {
