@@ -14,7 +14,7 @@
 //! | [`watch`] | the tap that decodes, and the thread that shows |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
-//! | [`show`], [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff) | the commands of these names |
+//! | [`show`], [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`] | the commands of these names |
 //! | [`error`], [`notice`] | sentences for the operator |
 //!
 //! What does not live here: any knowledge of what the bytes mean. That is `buildtap-decoder`,
@@ -37,6 +37,7 @@ pub mod listen;
 pub mod notice;
 pub mod output;
 pub mod relay;
+pub mod replay;
 pub mod show;
 pub mod stream;
 pub mod tap;

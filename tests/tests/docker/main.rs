@@ -6,3 +6,4 @@ mod cassette;
 mod cli;
 mod memory;
 mod misbehaving;
+mod replay;
