@@ -2,9 +2,13 @@
 //! and the time of the event that is being handled.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
-use crate::event::Time;
+use crate::event::{Side, TapId, Time};
 use crate::limits::Limits;
+use crate::masking::{Mark, Redaction};
+use crate::origin::{Chunks, Origins};
+use crate::redact::{Patch, Rules};
 use crate::trace::{Content, Finding, Id, Said, Subject, Trace, Update};
 
 /// What the user of a decoder wants beyond the trace itself.
@@ -21,6 +25,9 @@ pub struct Options {
     pub said: bool,
     /// Whether header values and attributes that are secret stay readable in the trace.
     pub show_secrets: bool,
+    /// Whether it is found out where secrets stand in the tapped bytes, and by which rules: see
+    /// [`Masker`](crate::masking::Masker).
+    pub redact: Option<Arc<Redaction>>,
     /// After how long without a word something that somebody owes is said to be stalled;
     /// `None` is the default of five seconds.
     pub stall_after: Option<std::time::Duration>,
@@ -32,6 +39,12 @@ pub(crate) struct Core {
     pub(crate) options: Options,
     /// The time of the event that is being handled.
     pub(crate) now: Time,
+    /// The tap whose event it is.
+    pub(crate) tap: TapId,
+    /// The bytes that are being handled.
+    pub(crate) chunks: Chunks,
+    /// What is to be masked, until it is taken.
+    marks: Vec<Mark>,
     queue: VecDeque<Update>,
     /// Bytes of previews in the queue.
     queued_bytes: usize,
@@ -54,6 +67,9 @@ impl Core {
             trace: Trace::new(&options.limits),
             options,
             now: Time::default(),
+            tap: TapId(0),
+            chunks: Chunks::default(),
+            marks: Vec::new(),
             queue: VecDeque::new(),
             queued_bytes: 0,
             dropped: 0,
@@ -84,6 +100,74 @@ impl Core {
         }
         self.queued_bytes = self.queued_bytes.saturating_add(bytes);
         self.queue.push_back(update);
+    }
+
+    /// Whether secrets are to be found in the bytes.
+    pub(crate) fn redacts(&self) -> bool {
+        self.options.redact.is_some()
+    }
+
+    /// Where bytes stand in the tapped stream, if that matters and they are of the chunk in hand.
+    pub(crate) fn locate(&self, bytes: &[u8]) -> Option<u64> {
+        if !self.redacts() {
+            return None;
+        }
+        self.chunks.locate(bytes).map(|(_, at)| at)
+    }
+
+    /// Masks what `find` finds in a unit of `from` that was put together.
+    pub(crate) fn redact(
+        &mut self,
+        from: Side,
+        unit: &[u8],
+        origins: &Origins,
+        find: impl FnOnce(&Redaction, &[u8], &mut Vec<Patch>),
+    ) {
+        let Some(redaction) = self.options.redact.clone() else {
+            return;
+        };
+        let mut patches = Vec::new();
+        find(&redaction, unit, &mut patches);
+        for patch in patches {
+            let end = patch.at.saturating_add(patch.bytes.len());
+            for (part, at) in origins.runs(patch.at..end) {
+                let start = part.start.saturating_sub(patch.at);
+                let bytes = patch.bytes.get(start..start.saturating_add(part.len()));
+                self.marks.push(Mark {
+                    tap: self.tap,
+                    from,
+                    at,
+                    bytes: bytes.unwrap_or_default().to_vec(),
+                });
+            }
+        }
+    }
+
+    /// Masks what `find` finds in bytes of the chunk in hand.
+    pub(crate) fn redact_here(
+        &mut self,
+        bytes: &[u8],
+        find: impl FnOnce(&Rules, &[u8], &mut Vec<Patch>),
+    ) {
+        if !self.redacts() {
+            return;
+        }
+        if let Some((from, at)) = self.chunks.locate(bytes) {
+            let origins = Origins::of(bytes.len(), Some(at));
+            self.redact(from, bytes, &origins, |redaction, bytes, out| {
+                find(&redaction.rules, bytes, out);
+            });
+        }
+    }
+
+    /// Overwrites bytes of the chunk in hand: nobody can tell what is in them.
+    pub(crate) fn blank(&mut self, bytes: &[u8]) {
+        self.redact_here(bytes, |_, bytes, out| out.extend(filled(bytes, 0)));
+    }
+
+    /// What is to be masked, as far as it is known by now.
+    pub(crate) fn take_marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
     }
 
     /// Queues what was said, if that is wanted.
@@ -132,6 +216,14 @@ impl Core {
         let id = self.trace.findings.add(weight, make);
         self.update(Update::Finding(id));
     }
+}
+
+/// A patch that fills all of `bytes`.
+pub(crate) fn filled(bytes: &[u8], with: u8) -> Option<Patch> {
+    (!bytes.is_empty()).then(|| Patch {
+        at: 0,
+        bytes: vec![with; bytes.len()],
+    })
 }
 
 fn preview_bytes(update: &Update) -> usize {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::core::{Core, Options};
 use crate::doctor;
-use crate::event::{Closed, TapEvent, TapId, Time};
+use crate::event::{Closed, Side, TapEvent, TapId, Time};
+use crate::masking::Mark;
 use crate::stack::Node;
 use crate::trace::{Trace, Update};
 
@@ -58,6 +59,7 @@ impl Decoder {
             // The silence ends with this event: it is judged before.
             self.tick(at);
         }
+        self.core.tap = tap;
         let core = &mut self.core;
         match event {
             TapEvent::Open(endpoints) => {
@@ -67,6 +69,7 @@ impl Decoder {
             }
             TapEvent::Close { how } => {
                 if let Some(mut node) = self.taps.remove(&tap) {
+                    node.give_up(core);
                     node.close(core, how);
                 }
                 return;
@@ -77,7 +80,11 @@ impl Decoder {
             return;
         };
         match event {
-            TapEvent::Chunk { from, bytes } => node.chunk(core, from, bytes),
+            TapEvent::Chunk { from, bytes } => {
+                core.chunks.enter(from, bytes, node.taken(from));
+                node.chunk(core, from, bytes);
+                core.chunks.leave();
+            }
             TapEvent::Gap { from, bytes } => node.gap(core, from, bytes),
             TapEvent::HalfClose { from } => node.half_close(core, from),
             TapEvent::Blocked { to } => node.reading(core, to, false),
@@ -100,6 +107,24 @@ impl Decoder {
         for (_, mut node) in open {
             node.close(&mut self.core, Closed::Abandoned);
         }
+    }
+
+    /// Where the first byte of `side` stands of which it is not decided yet whether it is secret.
+    pub(crate) fn undecided(&self, tap: TapId, side: Side) -> Option<u64> {
+        self.taps.get(&tap)?.undecided(side)
+    }
+
+    /// Decides what is undecided: what may be secret is.
+    pub(crate) fn give_up(&mut self, tap: TapId) {
+        self.core.tap = tap;
+        if let Some(node) = self.taps.get_mut(&tap) {
+            node.give_up(&mut self.core);
+        }
+    }
+
+    /// What was found to be secret since this was last asked.
+    pub(crate) fn take_marks(&mut self) -> Vec<Mark> {
+        self.core.take_marks()
     }
 
     /// What was seen so far.

@@ -6,7 +6,8 @@
 //!
 //! The way of the data, top-down: [`Decoder`] → `stack` (the layers of one connection) → [`wire`]
 //! (bytes cut into requests, frames, messages) and [`protocol`] (what they mean) → [`trace`]
-//! (what was said) → `doctor` (what is wrong). [`describe`] puts single messages into words.
+//! (what was said) → `doctor` (what is wrong). [`describe`] puts single messages into words,
+//! [`redact`] masks secrets in bytes that are to be written down.
 //!
 //! Anything that comes off a wire may be malformed, endless or hostile: nothing here panics on
 //! it, and nothing grows with it beyond [`Limits`].
@@ -29,7 +30,10 @@ mod doctor;
 pub mod event;
 mod inflate;
 mod limits;
+pub mod masking;
+mod origin;
 pub mod protocol;
+pub mod redact;
 mod stack;
 mod text;
 pub mod trace;

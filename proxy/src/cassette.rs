@@ -9,11 +9,11 @@ use buildtap_proto::schema::Schemas;
 
 use crate::cli::{CassetteArgs, ReadingArgs};
 use crate::error::Error;
-use crate::view::schemas;
+use crate::schemas::schemas;
 
 /// Writes a cassette, and says on standard error what is in it and what is missing.
 pub fn write(args: &CassetteArgs) -> Result<(), Error> {
-    let schemas = schemas(&args.reading.proto, &args.reading.descriptor_set)?;
+    let schemas = schemas(&args.reading.schemas)?;
     let recording = open(&args.capture, &args.reading, &schemas)?;
     cassette::write(&recording, &args.output, &schemas)?;
     let count = |count: usize, what: &str| {
@@ -34,9 +34,10 @@ pub fn write(args: &CassetteArgs) -> Result<(), Error> {
 pub(crate) fn open(path: &Path, args: &ReadingArgs, schemas: &Schemas) -> Result<Recording, Error> {
     let options = Options {
         show_secrets: args.show_secrets,
+        schemas: schemas.clone(),
         ..Options::default()
     };
-    let recording = Recording::open(path, &options, schemas).map_err(|error| Error::Recording {
+    let recording = Recording::open(path, &options).map_err(|error| Error::Recording {
         path: path.display().to_string(),
         error,
     })?;

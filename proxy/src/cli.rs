@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use buildtap_decoder::redact::Regex;
 use buildtap_fixtures::replay::{Matching, Timing};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -80,6 +81,7 @@ Examples:
   buildtap run --log -- docker compose build
   buildtap run --upstream unix:///run/buildkit/buildkitd.sock -- buildctl build ...
   buildtap run --format json --output session.jsonl -- cargo test
+  buildtap run --record build.pcapng -- docker build .
 
 What is not watched: a client that is told another address itself (docker --host, --context,
 buildctl --addr), and a buildx builder that was created for another address (docker buildx ls).
@@ -98,6 +100,7 @@ Examples:
   buildtap proxy
   buildtap proxy --listen unix:///tmp/tap.sock --upstream unix:///var/run/docker.sock
   buildtap proxy --listen tcp://127.0.0.1:2375 --log
+  buildtap proxy --record session.pcapng.zst
   DOCKER_HOST=unix:///tmp/tap.sock docker build .
 
 A container engine's socket is as good as root on its machine. Sockets are therefore created
@@ -106,6 +109,7 @@ for you alone (mode 0600), and TCP addresses other than the loopback need --allo
 const SHOW_HELP: &str = "\
 Examples:
   buildtap show session.pcapng
+  buildtap show session.pcapng.zst
   buildtap show --follow --log session.pcapng
   buildtap show --format json session.pcapng | jq .";
 
@@ -163,6 +167,9 @@ pub struct RunArgs {
     /// The daemon to talk to, instead of the one that the command would find by itself
     #[arg(long, value_name = "ADDRESS")]
     pub upstream: Option<Address>,
+    /// The recording.
+    #[command(flatten)]
+    pub recording: RecordingArgs,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -183,9 +190,39 @@ pub struct ProxyArgs {
     /// Let --listen be reachable from other machines; whoever reaches it controls the daemon
     #[arg(long)]
     pub allow_remote: bool,
+    /// The recording.
+    #[command(flatten)]
+    pub recording: RecordingArgs,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
+}
+
+/// What is recorded: the same for `run` and `proxy`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RecordingArgs {
+    /// Record all that is said to a capture file (pcapng; compressed if its name ends in .zst)
+    ///
+    /// Wireshark, tshark and `buildtap show` read it, also while it is written. The file is
+    /// created for you alone (mode 0600); what it held before is overwritten.
+    ///
+    /// Secrets are masked in it, every length kept, unless --show-secrets is given.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// What else is masked.
+    #[command(flatten)]
+    pub redaction: RedactionArgs,
+}
+
+/// What is masked in the bytes of a capture, beyond what is known to be secret.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RedactionArgs {
+    /// Mask what matches, too, wherever it stands (can be given more than once)
+    #[arg(long, value_name = "REGEX")]
+    pub mask: Vec<Regex>,
+    /// Overwrite the contents of files and archives with zeros
+    #[arg(long)]
+    pub drop_file_contents: bool,
 }
 
 /// Arguments of `buildtap show`.
@@ -239,12 +276,9 @@ pub struct ReadingArgs {
     /// Do not mask passwords, tokens and secrets
     #[arg(long)]
     pub show_secrets: bool,
-    /// A .proto file with services that buildtap does not know; repeatable
-    #[arg(long, value_name = "FILE")]
-    pub proto: Vec<PathBuf>,
-    /// The same compiled, from protoc --descriptor_set_out or buf build; repeatable
-    #[arg(long, value_name = "FILE")]
-    pub descriptor_set: Vec<PathBuf>,
+    /// With which schemas.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
 }
 
 /// Arguments of `buildtap replay`.
@@ -327,7 +361,15 @@ pub struct ViewArgs {
     /// Report a wait that lasts longer than this
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub stall_after: Duration,
-    /// A .proto file with services that buildtap does not know; repeatable
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
+}
+
+/// Schemas that the user brings.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SchemaArgs {
+    /// A .proto file, or a directory of them, with services that buildtap does not know; repeatable
     #[arg(long, value_name = "FILE")]
     pub proto: Vec<PathBuf>,
     /// The same compiled, from protoc --descriptor_set_out or buf build; repeatable

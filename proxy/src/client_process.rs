@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 const READ: u64 = 4096;
 
 /// Sub-commands that are shown: `docker compose build` has two.
-const WORDS: usize = 3;
+pub(crate) const WORDS: usize = 3;
 
 /// The process that connected, as `docker buildx build … (pid 4711)`: the program, its
 /// sub-commands and `…` for everything else, as arguments may hold secrets
@@ -56,7 +56,7 @@ fn summary(command_line: &[u8]) -> Option<String> {
 }
 
 /// Short, and of lower-case letters and hyphens only: `build`, `dial-stdio`.
-fn is_sub_command(word: &[u8]) -> bool {
+pub(crate) fn is_sub_command(word: &[u8]) -> bool {
     (1..=16).contains(&word.len())
         && word[0] != b'-'
         && word.iter().all(|b| b.is_ascii_lowercase() || *b == b'-')

@@ -12,11 +12,11 @@ use crate::cassette::open;
 use crate::cli::{DiffArgs, Format};
 use crate::error::Error;
 use crate::output::Output;
-use crate::view::schemas;
+use crate::schemas::schemas;
 
 /// Compares, and prints the differences; gives whether there are none.
 pub fn diff(args: &DiffArgs) -> Result<bool, Error> {
-    let schemas = schemas(&args.reading.proto, &args.reading.descriptor_set)?;
+    let schemas = schemas(&args.reading.schemas)?;
     let good = open(&args.good, &args.reading, &schemas)?;
     let bad = open(&args.bad, &args.reading, &schemas)?;
     let comparison = compare(&good, &bad, &schemas).map_err(Error::Contents)?;

@@ -56,6 +56,9 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// The capture file cannot be made.
+    #[error(transparent)]
+    Record(#[from] buildtap_fixtures::capture::write::CreateError),
     /// A capture cannot be shown.
     #[error(transparent)]
     Show(#[from] crate::show::ShowError),

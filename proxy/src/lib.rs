@@ -12,6 +12,7 @@
 //! | [`command`] | `run` and `proxy`, put together from the above |
 //! | [`cli`] | arguments and help |
 //! | [`watch`] | the tap that decodes, and the thread that shows |
+//! | [`record`] | the capture file that `--record` writes |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
 //! | [`show`], [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`] | the commands of these names |
@@ -36,8 +37,10 @@ pub mod error;
 pub mod listen;
 pub mod notice;
 pub mod output;
+pub mod record;
 pub mod relay;
 pub mod replay;
+pub mod schemas;
 pub mod show;
 pub mod stream;
 pub mod tap;

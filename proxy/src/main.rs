@@ -1,5 +1,7 @@
 //! The `buildtap` program: arguments in, exit code out.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,22 +9,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, Format, PlayedSide, ProxyArgs, ReplayArgs, RunArgs, Scenario, ShowArgs,
-    ViewArgs,
+    Cli, Command, DemoArgs, Format, PlayedSide, ProxyArgs, RecordingArgs, RedactionArgs,
+    ReplayArgs, RunArgs, Scenario, SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
 use buildtap::diff::diff;
 use buildtap::error::{Error, FAILURE};
-use buildtap::notice::Notices;
+use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
+use buildtap::record::{self, Ending, Recorded, Recorder};
 use buildtap::replay;
+use buildtap::schemas::schemas;
 use buildtap::show::show;
 use buildtap::tap::Tap;
 use buildtap::upstream::{self, Environment};
 use buildtap::view::View;
 use buildtap::watch::{DecodingTap, Showing};
+use buildtap_decoder::describe::size;
+use buildtap_decoder::masking::Redaction;
+use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
+use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use buildtap_fixtures::replay::Outcome;
 use clap::Parser;
@@ -32,6 +40,7 @@ fn main() -> ExitCode {
     let on_run = matches!(cli.command, Command::Run(_));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_start(stand_back)
         .build()
     {
         Ok(runtime) => runtime,
@@ -71,6 +80,19 @@ fn main() -> ExitCode {
 const DIFFERENT: u8 = 1;
 const TROUBLE: u8 = 2;
 
+/// How far the relay's threads stand back behind those of the client and the daemon.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
+
+/// Lets the sender go on when it has sent something: if the relay interrupted it for every write,
+/// it would be woken four times as often as it needs to be. With a processor to spare nothing
+/// changes. Linux has a niceness for each thread, so that the user's command, which the main
+/// thread starts, keeps its own.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(NICENESS);
+}
+
 fn failed(error: &Error, on_run: bool) -> ExitCode {
     let text = error.to_string();
     let stop = if text.ends_with(['.', '\n', '?']) {
@@ -90,18 +112,32 @@ fn failed(error: &Error, on_run: bool) -> ExitCode {
 struct Watching {
     tap: Arc<DecodingTap>,
     showing: Showing<View>,
+    recording: Option<Recording>,
 }
 
 impl Watching {
-    fn start(args: &ViewArgs, default: fn() -> Output) -> Result<Self, Error> {
-        let tap = Arc::new(DecodingTap::new(options(args)));
+    fn start(
+        args: &ViewArgs,
+        default: fn() -> Output,
+        recording: Option<Recording>,
+    ) -> Result<Self, Error> {
+        let recorder = recording.as_ref().map(|it| Arc::clone(&it.recorder));
+        let options = Options {
+            redact: recording.as_ref().and_then(|it| it.redaction.clone()),
+            ..options(args)
+        };
+        let tap = Arc::new(DecodingTap::new(options).recording(recorder));
         let view = view(args, default)?;
         let started = Showing::start(Arc::clone(&tap), view);
         let showing = started.map_err(|error| Error::System {
             doing: "start a thread",
             error,
         })?;
-        Ok(Watching { tap, showing })
+        Ok(Watching {
+            tap,
+            showing,
+            recording,
+        })
     }
 
     fn tap(&self) -> Arc<dyn Tap> {
@@ -117,6 +153,66 @@ impl Watching {
             // The output may be gone by now; the session is over in any case.
             let _ = self.tap.with(|decoder| view.finish(decoder));
         }
+        if let Some(recording) = self.recording {
+            recording.finish();
+        }
+    }
+}
+
+/// A capture that is being written.
+struct Recording {
+    recorder: Arc<Recorder>,
+    /// What is masked in it.
+    redaction: Option<Arc<Redaction>>,
+    path: PathBuf,
+    notices: Notices,
+}
+
+impl Recording {
+    /// Makes the file, if one is wanted.
+    fn start(
+        args: RecordingArgs,
+        command: Option<&[OsString]>,
+        view: &ViewArgs,
+        notices: &Notices,
+    ) -> Result<Option<Self>, Error> {
+        let Some(path) = args.record else {
+            return Ok(None);
+        };
+        let redaction = match view.show_secrets {
+            true => None,
+            false => Some(Arc::new(redaction(args.redaction, &view.schemas)?)),
+        };
+        let output = create(&path)?;
+        let about = record::about(command, view.show_secrets);
+        let started = Recorder::start(output, path.clone(), &about, notices.clone());
+        let recorder = started.map_err(|error| CreateError::Refused {
+            path: path.clone(),
+            error,
+        })?;
+        Ok(Some(Recording {
+            recorder: Arc::new(recorder),
+            redaction,
+            path,
+            notices: notices.clone(),
+        }))
+    }
+
+    /// Waits until all of it is written, and says so.
+    fn finish(self) {
+        let path = self.path.display();
+        match self.recorder.finish() {
+            Ending::Written(Recorded { connections, bytes }) => {
+                let s = if connections == 1 { "" } else { "s" };
+                eprintln!(
+                    "buildtap: recorded {connections} connection{s} in {path} ({}); to look at it: \
+                     buildtap show {path}",
+                    size(bytes)
+                );
+            }
+            Ending::Failed => {}
+            Ending::Late => self.notices.tell(&Notice::RecordingCut),
+        }
     }
 }
 
@@ -128,6 +224,16 @@ fn options(args: &ViewArgs) -> Options {
         stall_after: Some(args.stall_after),
         ..Options::default()
     }
+}
+
+fn redaction(args: RedactionArgs, given: &SchemaArgs) -> Result<Redaction, Error> {
+    Ok(Redaction {
+        rules: Rules {
+            patterns: args.mask,
+            drop_file_contents: args.drop_file_contents,
+        },
+        schemas: schemas(given)?,
+    })
 }
 
 fn view(args: &ViewArgs, default: fn() -> Output) -> Result<View, Error> {
@@ -150,11 +256,22 @@ async fn run(args: RunArgs) -> Result<ExitCode, Error> {
         socket_parent: command::socket_parent(&environment),
         notices: Notices::stderr(),
     };
-    let watching = Watching::start(&args.view, Output::stderr)?;
+    let recording = Recording::start(
+        args.recording,
+        Some(&options.command),
+        &args.view,
+        &options.notices,
+    )?;
+    let watching = Watching::start(&args.view, Output::stderr, recording)?;
     let status = command::run(options, watching.tap(), |_| ()).await;
     // A command that did not run said nothing.
     match status {
-        Err(error @ Error::Child(_)) => return Err(error),
+        Err(error @ Error::Child(_)) => {
+            if let Some(recording) = watching.recording {
+                recording.recorder.finish();
+            }
+            return Err(error);
+        }
         _ => watching.finish(),
     }
     Ok(ExitCode::from(status?.0))
@@ -170,7 +287,8 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
         notices: Notices::stderr(),
     };
     let mut signals = signals()?;
-    let watching = Watching::start(&args.view, Output::stderr)?;
+    let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording)?;
     let done = command::proxy(options, watching.tap(), print_listening, signals.stop()).await;
     watching.finish();
     done?;
@@ -182,7 +300,7 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
         Scenario::Build => scenario::demo_build(),
         Scenario::Hang => scenario::demo_hang(),
     };
-    let watching = Watching::start(&args.view, Output::stdout)?;
+    let watching = Watching::start(&args.view, Output::stdout, None)?;
     let socket_parent = command::socket_parent(&Environment::of_process());
     let ending = demo::play(scene, watching.tap(), socket_parent).await;
     watching.finish();

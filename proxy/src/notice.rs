@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::address::Address;
@@ -24,6 +25,17 @@ pub enum Notice<'a> {
     },
     /// The tap panicked: see [`Tap`](crate::tap::Tap).
     TapFailed,
+    /// The disk is slower than what is recorded. Told once for a recording.
+    RecordingBehind,
+    /// The recording cannot be written any further; it ends here.
+    RecordingFailed {
+        /// The capture file.
+        path: &'a Path,
+        /// What writing to it said.
+        error: &'a io::Error,
+    },
+    /// The recording was not written to its end in time.
+    RecordingCut,
     /// A setting that names a daemon could not be used, and another one was.
     UpstreamSkipped {
         /// The reason, as a sentence.
@@ -61,7 +73,28 @@ impl fmt::Display for Notice<'_> {
             ),
             Notice::TapFailed => write!(
                 f,
-                "buildtap failed while decoding and shows nothing from here on; the connections are relayed on, unharmed. Please report this as a bug."
+                "buildtap failed while decoding and shows and records nothing from here on; the connections are relayed on, unharmed. Please report this as a bug."
+            ),
+            Notice::RecordingBehind => write!(
+                f,
+                "the disk is slower than what is recorded: some bytes are left out of the recording, which says where. Record to a faster disk, or without compression if its name ends in .zst."
+            ),
+            Notice::RecordingFailed { path, error } => {
+                let next = match error.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        "make room on that disk, or record to another one"
+                    }
+                    _ => "record to another disk",
+                };
+                write!(
+                    f,
+                    "the recording in {} ends here ({error}): {next}. What was written before can be read, and the connections are relayed on, unharmed.",
+                    path.display()
+                )
+            }
+            Notice::RecordingCut => write!(
+                f,
+                "the disk did not take the end of the recording in time: what is missing is at its end."
             ),
             Notice::UpstreamSkipped { reason } => write!(f, "{reason}"),
         }
@@ -88,7 +121,8 @@ impl Notices {
         Self::new(|notice| eprintln!("buildtap: {notice}"))
     }
 
-    pub(crate) fn tell(&self, notice: &Notice<'_>) {
+    /// Tells one.
+    pub fn tell(&self, notice: &Notice<'_>) {
         (self.0)(notice);
     }
 }

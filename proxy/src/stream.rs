@@ -28,7 +28,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// which grants what `net.core.wmem_max` allows. With the usual 208 KiB reader and writer
 /// wait for each other in turns; with this a third more goes through. TCP sizes its buffers
 /// itself.
-const SEND_BUFFER: usize = 512 * 1024;
+pub const SEND_BUFFER: usize = 512 * 1024;
 
 /// A connected stream socket.
 #[derive(Debug)]

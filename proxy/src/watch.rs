@@ -11,8 +11,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use buildtap_decoder::event::{TapEvent, TapId, Time};
+use buildtap_decoder::masking::Masker;
 use buildtap_decoder::{Decoder, Options};
 
+use crate::record::Recorder;
 use crate::tap::Tap;
 
 /// How often what is not happening is looked at.
@@ -35,6 +37,7 @@ pub trait Show: Send + 'static {
 pub struct DecodingTap {
     state: Mutex<State>,
     changed: Condvar,
+    recorder: Option<Arc<Recorder>>,
     /// Makes the decoder panic at this event: how tests show that the relay does not care.
     fail_at: Option<u64>,
 }
@@ -42,6 +45,8 @@ pub struct DecodingTap {
 #[derive(Debug)]
 struct State {
     decoder: Decoder,
+    /// Masks what is recorded, if that is wanted.
+    masker: Option<Masker>,
     events: u64,
     stop: bool,
     /// The decoder panicked outside of the relay: it is not to be called again.
@@ -52,6 +57,7 @@ impl DecodingTap {
     /// A tap whose decoder has seen nothing.
     pub fn new(options: Options) -> Self {
         let state = State {
+            masker: options.redact.is_some().then(Masker::default),
             decoder: Decoder::new(options),
             events: 0,
             stop: false,
@@ -63,8 +69,15 @@ impl DecodingTap {
         DecodingTap {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            recorder: None,
             fail_at,
         }
+    }
+
+    /// Records what it is told, too: with secrets masked, if the decoder finds out where they
+    /// are.
+    pub fn recording(self, recorder: Option<Arc<Recorder>>) -> Self {
+        DecodingTap { recorder, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -95,7 +108,22 @@ impl Tap for DecodingTap {
             "the decoder was asked to fail here"
         );
         let waited = state.decoder.pending_updates();
-        state.decoder.event(at, id, event);
+        match &self.recorder {
+            None => state.decoder.event(at, id, event),
+            Some(recorder) => {
+                // Under the same lock: the order in the file is that in which it was decoded.
+                let State {
+                    decoder, masker, ..
+                } = &mut *state;
+                decoder.event(at, id, event.clone());
+                match masker {
+                    None => recorder.event(at, id, &event),
+                    Some(masker) => masker.event(decoder, at, id, &event, |at, id, event| {
+                        recorder.event(at, id, &event);
+                    }),
+                }
+            }
+        }
         if waited == 0 && state.decoder.pending_updates() > 0 {
             drop(state);
             self.changed.notify_one();
@@ -149,12 +177,20 @@ fn run<S: Show>(tap: &DecodingTap, mut show: S) -> S {
             };
         }
         let stop = state.stop;
-        let State { decoder, dead, .. } = &mut *state;
+        let State {
+            decoder,
+            masker,
+            dead,
+            ..
+        } = &mut *state;
         // A panic of the decoder ends the decoding, here as on the relay's side; what is known by
         // then is still shown.
         let looked = catch_unwind(AssertUnwindSafe(|| {
             if stop && !finished && !*dead {
                 decoder.tick(Time::now());
+                if let (Some(recorder), Some(masker)) = (&tap.recorder, masker) {
+                    masker.finish(decoder, |at, id, event| recorder.event(at, id, &event));
+                }
                 decoder.finish();
             } else if !*dead && ticked.elapsed() >= TICK {
                 decoder.tick(Time::now());

@@ -132,6 +132,15 @@ fn output_and_input_are_the_commands() {
     assert!(said.starts_with("buildtap: no client connected"), "{said}");
 }
 
+/// The relay's threads have another one.
+#[test]
+fn the_niceness_is_the_commands() {
+    let bed = Bed::new();
+    let output = bed.buildtap(&["run", "--", "nice"]).output().unwrap();
+    let alone = Command::new("nice").output().unwrap();
+    assert_eq!(stdout(&output), stdout(&alone));
+}
+
 #[test]
 fn a_command_that_does_not_exist_is_127() {
     let bed = Bed::new();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use buildtap::notice::{Notice, Notices};
 use buildtap::relay::{BUFFER_SIZE, Phase};
+use buildtap::stream::SEND_BUFFER;
 use buildtap::stream::Stream;
 use buildtap::tap::{NullTap, Tap};
 use buildtap_decoder::event::{Closed, Side, TapEvent, TapId, Time};
@@ -372,7 +373,10 @@ fn kernel_holds(kind: Kind) -> usize {
     };
     match kind {
         // Twice the setting, as the kernel counts its own overhead too (socket(7)).
-        Kind::Unix => 2 * setting("core/wmem_default"),
+        Kind::Unix => {
+            let asked = SEND_BUFFER.min(setting("core/wmem_max"));
+            2 * asked.max(setting("core/wmem_default"))
+        }
         Kind::Tcp => setting("ipv4/tcp_wmem") + setting("ipv4/tcp_rmem"),
     }
 }

@@ -5,7 +5,7 @@
 #   record.sh NAME...         record these only
 #   record.sh --list          print the names
 #
-# Needs root and what install.sh installs (with --peers trixie sid). Files go to fixtures/captures of this tree, or to
+# Needs root, what install.sh installs (with --peers trixie sid), and cargo for graph-*. Files go to fixtures/captures of this tree, or to
 # $CAPTURES. Everything secret-looking in them is made up here: see fixtures/captures/README.md.
 set -euo pipefail
 here=$(realpath "$(dirname "${BASH_SOURCE[0]}")")
@@ -40,6 +40,7 @@ buildx-sid-cancelled        sid       client_cancelled
 nested-local-export         trixie    client_local_export
 nested-tar-export           trixie    client_tar_export
 exec-tunnel-local-export    trixie    client_local_export
+graph-local-export          trixie    client_graph
 '
 
 # ---- the clients ------------------------------------------------------------------------------------------------
@@ -58,6 +59,12 @@ client_run() { build "$work/contexts/run"; }
 client_failing() { ! build "$work/contexts/failing"; }
 client_secret() { build --secret "id=token,src=$work/token" "$work/contexts/secret"; }
 client_ssh() { build --ssh default "$work/contexts/ssh"; }
+
+# The scriptable client of this tree, which sends a graph of operations in place of a Dockerfile.
+client_graph() {
+    cargo run --quiet --manifest-path "$here/../../Cargo.toml" --package buildtap-fixtures --example solve-graph -- \
+        "127.0.0.1:$daemon_port"
+}
 
 # Interrupts the client once the build says that its RUN is under way.
 client_cancelled() {

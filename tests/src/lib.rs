@@ -1,15 +1,20 @@
 //! What the end-to-end tests stand on: the built program, a private dockerd, and what the program said.
 //!
 //! - [`program`]: `buildtap` itself, built once;
+//! - [`clients`]: build clients of other makers, each built once;
 //! - [`process`]: any program while it runs, with deadlines;
 //! - [`lab`]: daemons, build contexts and images, made by the scripts in `tests/lab`;
 //! - [`trace`]: the JSON lines that buildtap wrote;
+//! - [`compare`]: two accounts of one session;
 //! - [`files`]: trees on disk, compared.
 //!
-//! The tests themselves are in `tests/tests`: `program` needs nothing but this workspace, `docker` needs root and what
+//! The tests themselves are in `tests/tests`: `program` needs nothing but this workspace, `record` has one that needs
+//! tshark, `docker` needs root and what
 //! `tests/lab/install.sh --peers trixie` installs. `BUILDTAP_SKIP_DOCKER=1` passes over the latter, and
 //! `BUILDTAP_SLOW=1` adds what takes minutes. `BUILDTAP_BIN` names another program than the one that is built.
 
+pub mod clients;
+pub mod compare;
 pub mod files;
 pub mod lab;
 pub mod process;

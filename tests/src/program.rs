@@ -18,26 +18,31 @@ pub fn buildtap() -> &'static Path {
 }
 
 fn build() -> PathBuf {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let mut arguments = vec!["--package", "buildtap", "--bin", "buildtap"];
+    if !cfg!(debug_assertions) {
+        arguments.push("--release");
+    }
+    cargo_build(manifest.as_ref(), &arguments)
+}
+
+/// Has cargo build one program, and gives where that is.
+pub(crate) fn cargo_build(manifest: &Path, arguments: &[&str]) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let mut command = Command::new(cargo);
     command
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "buildtap",
-            "--bin",
-            "buildtap",
-        ])
+        .args(["build", "--quiet"])
         .arg("--message-format=json-render-diagnostics")
         .arg("--manifest-path")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .arg(manifest)
+        .args(arguments)
         .stderr(Stdio::inherit());
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
     let built = command.output().expect("cargo runs");
-    assert!(built.status.success(), "buildtap does not build");
+    assert!(
+        built.status.success(),
+        "{} does not build",
+        manifest.display()
+    );
     let messages = String::from_utf8(built.stdout).expect("cargo writes UTF-8");
     messages
         .lines()

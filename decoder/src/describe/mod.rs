@@ -4,18 +4,21 @@
 //! not be shown is masked. What a message means for the trace is not decided here, and no view is
 //! drawn. Whoever shows other texts off the wire passes them through [`printable`].
 
+use std::borrow::Cow;
+
 use buildtap_proto::schema::Schemas;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Value as Json, json};
 
 use crate::protocol::diffcopy::Packet;
+use crate::redact;
 
 mod cut;
 mod line;
 mod packet;
 mod printable;
 mod raw;
-mod secrets;
+pub(crate) mod secrets;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -76,6 +79,7 @@ impl Describer {
     /// string.
     pub fn json(&self, path: &str, request: bool, body: &[u8], cut: bool) -> Json {
         let (body, cut) = limited(body, cut);
+        let body = &*self.redacted(path, request, body, cut);
         match self.shape(path, request, body, cut) {
             Shape::Message(_, json) => json,
             Shape::Masked => hidden(body.len()).into(),
@@ -93,6 +97,7 @@ impl Describer {
     /// is nothing in it that disturbs a terminal.
     pub fn line(&self, path: &str, request: bool, body: &[u8], cut: bool) -> String {
         let (body, cut) = limited(body, cut);
+        let body = &*self.redacted(path, request, body, cut);
         let line = match self.shape(path, request, body, cut) {
             Shape::Message(name, json) => line::line(&name, &json),
             Shape::Masked => hidden(body.len()),
@@ -110,8 +115,17 @@ impl Describer {
         packet::packet(packet)
     }
 
+    /// A message as a redacted capture has it: so what is said of it is the same, live or from
+    /// a file.
+    fn redacted<'a>(&self, path: &str, request: bool, body: &'a [u8], cut: bool) -> Cow<'a, [u8]> {
+        match self.show_secrets {
+            true => Cow::Borrowed(body),
+            false => redact::plain_message(&self.schemas, path, request, body, cut),
+        }
+    }
+
     fn shape(&self, path: &str, request: bool, body: &[u8], cut: bool) -> Shape {
-        let Some(descriptor) = self.descriptor(path, request, body) else {
+        let Some(descriptor) = descriptor(&self.schemas, path, request, body) else {
             let hide = secrets::is_secret_service(path) && !self.show_secrets;
             return if hide {
                 Shape::Masked
@@ -140,23 +154,29 @@ impl Describer {
             Err(error) => Shape::Raw(Some(format!("does not parse as {name}: {error}"))),
         }
     }
+}
 
-    fn descriptor(&self, path: &str, request: bool, body: &[u8]) -> Option<MessageDescriptor> {
-        // An exported tree comes in packets, on the path on which an archive comes in bytes
-        // (BuildKit `session/filesync/diffcopy.go`). Only the latter has bytes in field 1.
-        const BYTES_IN_1: u8 = 1 << 3 | 2;
-        if path.eq_ignore_ascii_case("/moby.filesync.v1.FileSend/DiffCopy")
-            && body.first() != Some(&BYTES_IN_1)
-        {
-            return self.schemas.message("fsutil.types.Packet");
-        }
-        let method = self.schemas.method_ignore_case(path)?;
-        Some(if request {
-            method.input()
-        } else {
-            method.output()
-        })
+/// The type of a message, if the schemas have it.
+pub(crate) fn descriptor(
+    schemas: &Schemas,
+    path: &str,
+    request: bool,
+    body: &[u8],
+) -> Option<MessageDescriptor> {
+    // An exported tree comes in packets, on the path on which an archive comes in bytes
+    // (BuildKit `session/filesync/diffcopy.go`). Only the latter has bytes in field 1.
+    const BYTES_IN_1: u8 = 1 << 3 | 2;
+    if path.eq_ignore_ascii_case("/moby.filesync.v1.FileSend/DiffCopy")
+        && body.first() != Some(&BYTES_IN_1)
+    {
+        return schemas.message("fsutil.types.Packet");
     }
+    let method = schemas.method_ignore_case(path)?;
+    Some(if request {
+        method.input()
+    } else {
+        method.output()
+    })
 }
 
 /// As much of a message as is read.

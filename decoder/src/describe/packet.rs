@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use super::line::size;
 use super::printable::printable;
-use super::text::mask;
 use crate::protocol::diffcopy::{EntryKind, Packet, PacketType, Stat};
+use crate::protocol::mask::mask_text;
 
 /// What a packet says: `REQ 3`, `DATA 3 32 KiB`, `end of listing`.
 ///
@@ -24,7 +24,7 @@ pub(super) fn packet(packet: &Packet) -> String {
         PacketType::Fin => "FIN".to_owned(),
         PacketType::Err => match packet.text.as_deref() {
             None | Some("") => "ERR without a text".to_owned(),
-            Some(text) => format!("ERR {}", printable(&mask(text))),
+            Some(text) => format!("ERR {}", printable(&mask_text(text))),
         },
         PacketType::Other(kind) => format!("packet of unknown type {kind}, {}", size(packet.data)),
     }

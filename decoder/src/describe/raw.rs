@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
 
-use super::text::{self, announces_secret, masked};
-use crate::protocol::mask::is_secret_name;
+use super::text;
+use crate::protocol::mask::{announces_secret, is_secret_attribute, mask_text, masked};
 use crate::wire::protobuf::{RawLimits, RawMessage, RawRest, RawValue, render_raw};
 
 /// Strings are given whole, since a piece of a URL may have lost what tells its password.
@@ -39,11 +39,10 @@ fn secret_field(message: &RawMessage<'_>, show: bool) -> Option<u32> {
     let RawValue::Text { text, .. } = key.value else {
         return None;
     };
-    let bare = text.rsplit_once(':').map_or(text, |(_, bare)| bare);
     let secret = !show
         && key.number == 1
         && message.fields.len() == 2
-        && (is_secret_name(bare) || announces_secret(text));
+        && (is_secret_attribute(text) || announces_secret(text));
     secret.then_some(2)
 }
 
@@ -103,7 +102,7 @@ fn write_message(out: &mut String, message: &RawMessage<'_>, show: bool) {
                 let text = if show {
                     (*text).into()
                 } else {
-                    text::mask(text)
+                    mask_text(text)
                 };
                 let short = super::line::short(&text, MAX_TEXT);
                 _ = write!(out, "\"{}\"", short.escape_debug());

@@ -6,7 +6,7 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 /// Why a field is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(crate) enum Rule {
     /// It is a secret: only its length is told.
     Secret,
     /// It is the contents of files, or a connection inside the connection: it may hold anything,
@@ -16,7 +16,7 @@ pub(super) enum Rule {
 
 /// The rule for a field, by the full name of its message and its number. Numbers, since a user's
 /// schema may spell names differently, and the wire knows numbers only.
-pub(super) fn rule(message: &str, number: u32) -> Option<Rule> {
+pub(crate) fn rule(message: &str, number: u32) -> Option<Rule> {
     match (message, number) {
         // data
         ("moby.buildkit.secrets.v1.GetSecretResponse", 1)
@@ -50,14 +50,14 @@ const SECRET_PACKAGES: [&str; 3] = [
 ];
 
 /// Whether a message is from a package whose business is secrets.
-pub(super) fn is_of_secret_package(full_name: &str) -> bool {
+pub(crate) fn is_of_secret_package(full_name: &str) -> bool {
     SECRET_PACKAGES
         .iter()
         .any(|package| full_name.starts_with(package))
 }
 
 /// Whether `path` belongs to a service of those packages, in whatever case.
-pub(super) fn is_secret_service(path: &str) -> bool {
+pub(crate) fn is_secret_service(path: &str) -> bool {
     let path = path.strip_prefix('/').unwrap_or(path);
     SECRET_PACKAGES.iter().any(|package| {
         path.get(..package.len())
@@ -67,7 +67,7 @@ pub(super) fn is_secret_service(path: &str) -> bool {
 
 /// Whether a message of this type that does not parse may hold secrets which its fields would
 /// have told: it has a field with a [`Rule`] anywhere, or attributes by name itself.
-pub(super) fn may_hold_secrets(message: &MessageDescriptor) -> bool {
+pub(crate) fn may_hold_secrets(message: &MessageDescriptor) -> bool {
     if is_of_secret_package(message.full_name()) || message.fields().any(|f| is_attributes(&f)) {
         return true;
     }

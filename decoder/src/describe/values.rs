@@ -14,10 +14,12 @@ use serde_json::{Map, Value as Json, json};
 
 use super::raw;
 use super::secrets::{Rule, is_of_secret_package, rule};
-use super::text::{self, announces_secret, masked};
+use super::text;
 use crate::protocol::grpc_status;
 use crate::protocol::llb::Graph;
-use crate::protocol::mask::is_secret_name;
+use crate::protocol::mask::{
+    announces_secret, is_secret_attribute, is_secret_name, mask_text, masked,
+};
 
 /// How many messages are shown within each other, the outermost included.
 const MAX_DEPTH: usize = 24;
@@ -157,7 +159,7 @@ impl Writer<'_> {
                 members.insert("message".to_owned(), text::text(&status.message, self.show));
                 let details = grpc_status::details(&status).into_iter().map(|detail| {
                     let line = detail.to_string();
-                    text::cut(&text::mask(&line)).into_owned()
+                    text::cut(&mask_text(&line)).into_owned()
                 });
                 let details: Vec<String> = details.collect();
                 if !details.is_empty() {
@@ -239,11 +241,9 @@ impl Writer<'_> {
                 let shown = if self.show {
                     key.into()
                 } else {
-                    text::mask(key)
+                    mask_text(key)
                 };
-                // `build-arg:TOKEN` is as secret as TOKEN.
-                let bare = key.rsplit_once(':').map_or(key.as_str(), |(_, bare)| bare);
-                let secret = !self.show && is_secret_name(bare);
+                let secret = !self.show && is_secret_attribute(key);
                 (text::cut(&shown).into_owned(), secret)
             }
             MapKey::Bool(key) => (key.to_string(), false),

@@ -81,6 +81,8 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
     let machine = &transfer.machine;
     let code = if machine.fin_of(sender.peer()).is_some() {
         "fin-unanswered"
+    } else if turn.side != sender && machine.requested() >= machine.files() {
+        "fin-missing"
     } else if turn.side != sender {
         "request-missing"
     } else if machine.final_stat().is_none() && machine.requested() == machine.completed() {

@@ -4,6 +4,7 @@
 //! encoding, which is also the digest of its vertex in the progress (BuildKit
 //! `solver/pb/ops.proto`). All texts here are masked and free of control characters.
 
+mod digests;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +15,8 @@ use std::fmt::Write as _;
 use buildtap_proto::pb;
 use pb::file_action::Action;
 use prost::Message;
-use sha2::{Digest, Sha256};
 
-use super::mask::{mask_text, mask_url};
+use super::mask::{mask_text, mask_url, mask_value};
 use crate::text::head;
 
 /// Most operations of a definition that are read.
@@ -46,8 +46,9 @@ pub struct Op {
     pub kind: Kind,
     /// What it does, in one line.
     pub text: String,
-    /// For a command, what it gets besides its file system: secrets, SSH, caches, other mounts.
-    pub mounts: Vec<String>,
+    /// For a command, what it gets besides its file system: secrets, SSH, caches, other mounts; and where its network or
+    /// its rights are not the usual ones. For a source, its attributes.
+    pub details: Vec<String>,
     /// What the frontend calls it: `[build 2/3] RUN make`.
     pub name: Option<String>,
     /// The platform it is for: `linux/arm64`.
@@ -65,6 +66,20 @@ pub struct Input {
     pub op: Option<usize>,
     /// Which of its outputs.
     pub output: i64,
+}
+
+impl fmt::Display for Input {
+    /// The number of the operation: its index from 1; `?` if it is not there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.op {
+            Some(op) => write!(f, "{}", op.saturating_add(1))?,
+            None => f.write_str("?")?,
+        }
+        match self.output {
+            0 => Ok(()),
+            output => write!(f, "[{output}]"),
+        }
+    }
 }
 
 /// The kinds of operations.
@@ -130,7 +145,7 @@ impl Graph {
     /// Reads a definition. What cannot be decoded becomes an operation of [`Kind::Unknown`].
     pub fn from_definition(definition: &pb::Definition) -> Graph {
         let encoded = || definition.def.iter().take(MAX_OPS);
-        let digests: Vec<String> = encoded().map(|op| digest(op)).collect();
+        let digests = digests::of(definition, MAX_OPS);
         let mut index = HashMap::new();
         for (at, digest) in digests.iter().enumerate() {
             index.entry(digest.clone()).or_insert(at);
@@ -183,17 +198,14 @@ impl Graph {
 
 impl fmt::Display for Graph {
     /// `3 ← 1,2  exec  RUN make  (secret npm at /run/secrets/npm)  Dockerfile:7`: the number of
-    /// an operation is its index from 1.
+    /// an operation is its index from 1, with `[1]` where not its first output is meant.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let order = self.topological();
         let number = |op: &Op, at: usize| {
             let mut text = format!("{}", at.saturating_add(1));
             for (place, input) in op.inputs.iter().enumerate() {
                 text.push_str(if place == 0 { " ← " } else { "," });
-                match input.op {
-                    Some(op) => _ = write!(text, "{}", op.saturating_add(1)),
-                    None => text.push('?'),
-                }
+                text.push_str(&input.to_string());
             }
             text
         };
@@ -205,10 +217,16 @@ impl fmt::Display for Graph {
         let wide = |row: (String, &Op)| row.0.chars().count();
         let width = rows().map(wide).max().unwrap_or(0).min(24);
         for (number, op) in rows() {
-            write!(f, "{number:width$}  {:6}  ", op.kind)?;
+            write!(f, "{number:width$}  ")?;
+            // Its number and its input say all that there is.
+            if op.kind == Kind::Result {
+                writeln!(f, "{}", op.kind)?;
+                continue;
+            }
+            write!(f, "{:6}  ", op.kind)?;
             f.write_str(op.name.as_ref().unwrap_or(&op.text))?;
-            if !op.mounts.is_empty() {
-                write!(f, "  ({})", op.mounts.join(", "))?;
+            if !op.details.is_empty() {
+                write!(f, "  ({})", op.details.join(", "))?;
             }
             for more in [&op.location, &op.platform].into_iter().flatten() {
                 write!(f, "  {more}")?;
@@ -232,32 +250,41 @@ impl Op {
         let metadata = definition.metadata.get(&digest);
         let name = metadata.and_then(|metadata| metadata.description.get("llb.customname"));
         let inputs = op.map(|op| op.inputs.as_slice()).unwrap_or_default();
+        let inputs: Vec<Input> = inputs
+            .iter()
+            .map(|input| Input {
+                op: index.get(&input.digest).copied(),
+                output: input.index,
+            })
+            .collect();
+        let text = |op| describe_in_graph(op, &inputs);
         Op {
             kind: op.map_or(Kind::Unknown, Kind::of),
-            text: op.map_or_else(|| "cannot be decoded".to_owned(), describe),
-            mounts: op.map(mounts).unwrap_or_default(),
+            text: op.map_or_else(|| "cannot be decoded".to_owned(), text),
+            details: op.map(|op| details(op, &inputs)).unwrap_or_default(),
             name: name.map(|name| line(&mask_text(head(name, MAX_READ)))),
             platform: op.and_then(|op| op.platform.as_ref()).map(platform),
             location: location(definition, &digest),
-            inputs: inputs
-                .iter()
-                .map(|input| Input {
-                    op: index.get(&input.digest).copied(),
-                    output: input.index,
-                })
-                .collect(),
+            inputs,
             digest,
         }
     }
 }
 
-fn digest(encoded: &[u8]) -> String {
-    format!("sha256:{:x}", Sha256::digest(encoded))
+/// An input by its number, where there is a graph that gives it one.
+fn numbered(inputs: &[Input], at: i64) -> Option<String> {
+    let input = inputs.get(usize::try_from(at).ok()?)?;
+    Some(input.to_string())
 }
 
 /// What an operation does, in one line: a source's identifier, a command as it would be typed,
 /// `copy /src → /dest`.
 pub fn describe(op: &pb::Op) -> String {
+    describe_in_graph(op, &[])
+}
+
+/// The same with the numbers that these inputs have in their graph.
+fn describe_in_graph(op: &pb::Op, inputs: &[Input]) -> String {
     let text = match &op.op {
         Some(pb::op::Op::Source(source)) => {
             mask_url(head(&source.identifier, MAX_READ)).into_owned()
@@ -268,7 +295,7 @@ pub fn describe(op: &pb::Op) -> String {
         }
         Some(pb::op::Op::File(file)) => {
             let told = file.actions.iter().take(MAX_PARTS);
-            let mut parts: Vec<String> = told.map(action).collect();
+            let mut parts: Vec<String> = told.map(|told| action(told, inputs)).collect();
             parts.extend(more(file.actions.len().saturating_sub(MAX_PARTS)));
             parts.join("; ")
         }
@@ -276,8 +303,8 @@ pub fn describe(op: &pb::Op) -> String {
             Some(file) => format!("build of {}", head(file, MAX_READ)),
             None => "build".to_owned(),
         },
-        Some(pb::op::Op::Merge(merge)) => format!("merge of {}", merge.inputs.len()),
-        Some(pb::op::Op::Diff(_)) => "diff".to_owned(),
+        Some(pb::op::Op::Merge(merge)) => layers(merge, inputs),
+        Some(pb::op::Op::Diff(diff)) => change(diff, inputs),
         Some(pb::op::Op::Passthrough(passthrough)) => {
             format!("passthrough {}", head(&passthrough.id, MAX_READ))
         }
@@ -288,34 +315,94 @@ pub fn describe(op: &pb::Op) -> String {
 
 /// A command as it would be typed: what a shell is given to run stands for itself.
 fn command(args: &[String]) -> String {
-    if let [shell, flag, script] = args {
-        let shell = shell.rsplit('/').next().unwrap_or_default();
-        if flag == "-c" && matches!(shell, "sh" | "bash" | "ash" | "dash" | "zsh") {
-            return head(script, MAX_READ).to_owned();
-        }
+    let mut read = 0_usize;
+    let args: Vec<&str> = args
+        .iter()
+        .map(|arg| head(arg, MAX_READ))
+        .take_while(|arg| {
+            let room = read < MAX_READ;
+            read = read.saturating_add(arg.len()).saturating_add(1);
+            room
+        })
+        .collect();
+    match script(&args) {
+        Some(script) => script.to_owned(),
+        None => command_line(&args).0,
     }
+}
+
+/// What a shell is given to run, if that is what the command is.
+pub(crate) fn script<'a>(args: &[&'a str]) -> Option<&'a str> {
+    let [shell, flag, script] = args else {
+        return None;
+    };
+    let shell = shell.rsplit('/').next().unwrap_or_default();
+    let is_shell = matches!(shell, "sh" | "bash" | "ash" | "dash" | "zsh");
+    (is_shell && *flag == "-c").then_some(script)
+}
+
+/// A command as it would be typed, and where each argument begins in that, inside of its quotes.
+/// In quotes a `'` is written as `'\''`.
+pub(crate) fn command_line(args: &[&str]) -> (String, Vec<usize>) {
     let mut text = String::new();
+    let mut starts = Vec::with_capacity(args.len());
     for arg in args {
-        if text.len() >= MAX_READ {
-            break;
-        }
         if !text.is_empty() {
             text.push(' ');
         }
-        let arg = head(arg, MAX_READ);
-        if arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "\"'$`;|&<>".contains(c)) {
+        let quoted =
+            arg.is_empty() || arg.contains(|c: char| c.is_whitespace() || "\"'$`;|&<>".contains(c));
+        starts.push(text.len().saturating_add(quoted.into()));
+        if quoted {
             _ = write!(text, "'{}'", arg.replace('\'', r"'\''"));
         } else {
             text.push_str(arg);
         }
     }
-    text
+    (text, starts)
 }
 
-fn action(action: &pb::FileAction) -> String {
+/// `3, then 5 on top`.
+fn layers(merge: &pb::MergeOp, inputs: &[Input]) -> String {
+    let told = merge.inputs.iter().take(MAX_PARTS);
+    let layers: Option<Vec<String>> = told.map(|layer| numbered(inputs, layer.input)).collect();
+    match layers.as_deref() {
+        Some([lowest, upper @ ..]) if !upper.is_empty() => {
+            let mut upper = upper.to_vec();
+            upper.extend(more(merge.inputs.len().saturating_sub(MAX_PARTS)));
+            format!("{lowest}, then {} on top", upper.join(", "))
+        }
+        _ => format!("merge of {}", merge.inputs.len()),
+    }
+}
+
+/// `from 1 to 4`.
+fn change(diff: &pb::DiffOp, inputs: &[Input]) -> String {
+    let side = |input: Option<i64>| match input {
+        // No input is the empty file system.
+        None | Some(..0) => Some("nothing".to_owned()),
+        Some(at) => numbered(inputs, at),
+    };
+    let lower = side(diff.lower.as_ref().map(|lower| lower.input));
+    let upper = side(diff.upper.as_ref().map(|upper| upper.input));
+    match (lower, upper) {
+        (Some(lower), Some(upper)) => format!("from {lower} to {upper}"),
+        _ => "diff".to_owned(),
+    }
+}
+
+fn action(action: &pb::FileAction, inputs: &[Input]) -> String {
     let path = |path| mask_text(head(path, MAX_READ));
     match &action.action {
-        Some(Action::Copy(copy)) => format!("copy {} → {}", path(&copy.src), path(&copy.dest)),
+        Some(Action::Copy(copy)) => {
+            // With one input there is no question where from.
+            let from = match inputs {
+                [] | [_] => None,
+                several => numbered(several, action.secondary_input),
+            };
+            let from = from.map_or(String::new(), |from| format!(" of {from}"));
+            format!("copy {}{from} → {}", path(&copy.src), path(&copy.dest))
+        }
         Some(Action::Mkfile(file)) => {
             format!("mkfile {} ({} bytes)", path(&file.path), file.data.len())
         }
@@ -328,11 +415,29 @@ fn action(action: &pb::FileAction) -> String {
     }
 }
 
+fn details(op: &pb::Op, inputs: &[Input]) -> Vec<String> {
+    match &op.op {
+        Some(pb::op::Op::Exec(exec)) => belongings(exec, inputs),
+        Some(pb::op::Op::Source(source)) => attributes(source),
+        _ => Vec::new(),
+    }
+}
+
+/// The attributes of a source, by name.
+fn attributes(source: &pb::SourceOp) -> Vec<String> {
+    let mut attrs: Vec<_> = source.attrs.iter().collect();
+    attrs.sort_unstable();
+    let told = attrs.iter().take(MAX_PARTS).map(|(name, value)| {
+        let value = mask_value(name, head(value, MAX_READ));
+        line(&format!("{}={value}", head(name, MAX_READ)))
+    });
+    let mut all: Vec<String> = told.collect();
+    all.extend(more(attrs.len().saturating_sub(MAX_PARTS)));
+    all
+}
+
 /// What a command gets besides its root file system.
-fn mounts(op: &pb::Op) -> Vec<String> {
-    let Some(pb::op::Op::Exec(exec)) = &op.op else {
-        return Vec::new();
-    };
+fn belongings(exec: &pb::ExecOp, inputs: &[Input]) -> Vec<String> {
     let named = |id: &str, other: &str| {
         line(if id.is_empty() {
             other
@@ -344,7 +449,20 @@ fn mounts(op: &pb::Op) -> Vec<String> {
         let dest = line(head(&mount.dest, MAX_READ));
         match pb::MountType::try_from(mount.mount_type) {
             Ok(pb::MountType::Bind) if dest == "/" => None,
-            Ok(pb::MountType::Bind) => Some(format!("mount at {dest}")),
+            Ok(pb::MountType::Bind) => {
+                let what = match numbered(inputs, mount.input) {
+                    Some(number) if mount.selector.is_empty() => format!("mount of {number}"),
+                    Some(number) => {
+                        format!(
+                            "mount of {} of {number}",
+                            line(head(&mount.selector, MAX_READ))
+                        )
+                    }
+                    None => "mount".to_owned(),
+                };
+                let read_only = if mount.readonly { "read-only " } else { "" };
+                Some(format!("{read_only}{what} at {dest}"))
+            }
             Ok(pb::MountType::Secret) => {
                 let id = mount.secret_opt.as_ref().map_or("", |secret| &secret.id);
                 Some(format!("secret {} at {dest}", named(id, "without id")))
@@ -362,10 +480,19 @@ fn mounts(op: &pb::Op) -> Vec<String> {
         let id = named(&secret.id, "without id");
         format!("secret {id} in ${}", line(head(&secret.name, MAX_READ)))
     };
-    let mut told = exec
-        .mounts
-        .iter()
-        .filter_map(mount)
+    let network = match exec.network() {
+        pb::NetMode::Unset => None,
+        pb::NetMode::Host => Some("the network of the host".to_owned()),
+        pb::NetMode::None => Some("no network".to_owned()),
+    };
+    let rights = match exec.security() {
+        pb::SecurityMode::Sandbox => None,
+        pb::SecurityMode::Insecure => Some("privileged".to_owned()),
+    };
+    let mut told = [network, rights]
+        .into_iter()
+        .flatten()
+        .chain(exec.mounts.iter().filter_map(mount))
         .chain(exec.secretenv.iter().map(environment));
     let mut all: Vec<String> = told.by_ref().take(MAX_PARTS).collect();
     all.extend(more(told.count()));

@@ -549,6 +549,8 @@ fn causes(name: &str, call: &Call) -> bool {
                 selects.then_some(value.as_str())
             });
             match call.header("dir-name").unwrap_or_default() {
+                // A client that is its own frontend need not name its steps: they are called as their sources.
+                dir if name.strip_prefix("local://") == Some(dir) => true,
                 "dockerfile" => name.contains("load build definition"),
                 // The frontend asks for this one file before it asks for the rest.
                 "context" if wanted.next() == Some(".dockerignore") && wanted.next().is_none() => {

@@ -7,12 +7,14 @@ use super::message::{self, Meaning};
 use super::node::{Node, undecodable};
 use super::transfer::TransferStream;
 use super::{masked, session};
-use crate::core::Core;
+use crate::core::{Core, filled};
 use crate::doctor;
 use crate::event::{Closed, Side};
 use crate::inflate;
+use crate::origin::Origins;
 use crate::protocol::grpc_status::GrpcStatus;
 use crate::protocol::mask::mask_text;
+use crate::redact::{self, Patch};
 use crate::trace::{
     Call, CallState, Content, Flow, Id, Message, PerSide, Reset, Said, Session, Status, Update,
 };
@@ -37,7 +39,11 @@ pub(super) struct CallStream {
 #[derive(Debug)]
 enum Carries {
     /// Messages that stand for themselves.
-    Messages(Meaning),
+    Messages {
+        meaning: Meaning,
+        /// Whether they may hold secrets, and that matters.
+        concerned: bool,
+    },
     /// Files or an archive.
     Transfer(Box<TransferStream>),
     /// An HTTP/2 connection, in slices (`Control.Session`).
@@ -62,6 +68,8 @@ struct Half {
     length: u32,
     /// What is kept of it.
     kept: Vec<u8>,
+    /// Where that stands.
+    origins: Origins,
     /// Whether there was more.
     cut: bool,
     /// The whole message, if what is said is wanted.
@@ -214,13 +222,17 @@ impl CallStream {
     pub(super) fn data(&mut self, core: &mut Core, from: Side, bytes: &[u8]) {
         let CallStream {
             call,
+            caller,
             carries,
             halves,
             ..
         } = self;
         let call = *call;
+        let concerned = carries.is_concerned();
+        let is_request = from == *caller;
         let half = halves.get_mut(from);
         if half.lost {
+            core.blank(bytes);
             return;
         }
         let now = core.now;
@@ -235,6 +247,7 @@ impl CallStream {
             compressed,
             length,
             kept,
+            origins,
             cut,
             said,
             ..
@@ -247,17 +260,40 @@ impl CallStream {
                 *compressed = flag;
                 *length = bytes;
                 *cut = false;
+                origins.clear();
                 doctor::message_began(core, call, from, bytes);
             }
             Piece::Body(body) if *compressed => {
+                if kept.len().saturating_add(body.len()) > core.limits().message {
+                    core.blank(body);
+                }
+                origins.append(body.len(), core.locate(body));
                 *cut |= !keep(core, kept, body, core.limits().message);
             }
             Piece::Body(body) => {
                 carries.say(core, said, body);
+                origins.append(body.len(), core.locate(body));
+                let before = kept.len();
                 carries.body(core, call, from, body, kept, cut);
+                if concerned && kept.len().saturating_sub(before) < body.len() {
+                    // Nobody can tell what is in the rest of a message.
+                    core.blank(body);
+                }
             }
             Piece::End => {
                 let mut unreadable = false;
+                let unit = Unit {
+                    call,
+                    from,
+                    is_request,
+                    cut: *cut,
+                };
+                if *compressed {
+                    unit.redact_compressed(core, carries, kept, origins);
+                } else if concerned {
+                    unit.redact(core, carries, kept, origins);
+                }
+                origins.clear();
                 if std::mem::take(compressed) {
                     let inflated = match *gzip && !*cut {
                         true => inflate::gzip(kept, core.limits().message),
@@ -374,7 +410,7 @@ impl CallStream {
                 session::closed(core, *session, by);
             }
             Carries::Transfer(transfer) => transfer.call_ended(core, self.call),
-            Carries::Messages(_) | Carries::Socket(_) => {}
+            Carries::Messages { .. } | Carries::Socket(_) => {}
         }
         message::call_ended(core, self.call);
         core.update(Update::CallEnded(self.call));
@@ -384,6 +420,50 @@ impl CallStream {
     /// Whether the callee has ended it, so that nothing that matters can come any more.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
+    }
+
+    /// Where the first byte of `from` stands of which it is not known yet whether it is secret.
+    pub(super) fn undecided(&self, from: Side) -> Option<u64> {
+        let half = self.halves.get(from);
+        let message = match &self.carries {
+            carries if carries.is_concerned() => half.origins.first(),
+            _ if half.compressed => half.origins.first(),
+            _ => None,
+        };
+        let inner = match &self.carries {
+            Carries::Tunnel {
+                node: Some(node), ..
+            } => node.undecided(from),
+            _ => None,
+        };
+        message.into_iter().chain(inner).min()
+    }
+
+    /// Masks what is undecided, as far as it may be secret.
+    pub(super) fn give_up(&mut self, core: &mut Core) {
+        for from in Side::BOTH {
+            let half = self.halves.get_mut(from);
+            let unit = Unit {
+                call: self.call,
+                from,
+                is_request: from == self.caller,
+                cut: true,
+            };
+            if half.compressed {
+                core.redact(from, &half.kept, &half.origins, |_, kept, out| {
+                    out.extend(filled(kept, 0));
+                });
+            } else if self.carries.is_concerned() {
+                unit.redact(core, &self.carries, &half.kept, &half.origins);
+            }
+            half.origins.clear();
+        }
+        if let Carries::Tunnel {
+            node: Some(node), ..
+        } = &mut self.carries
+        {
+            node.give_up(core);
+        }
     }
 
     /// What `side` may still send.
@@ -432,9 +512,27 @@ impl Carries {
             "/moby.sshforward.v1.SSH/ForwardAgent" => Carries::Socket(PerSide::default()),
             _ => match TransferStream::open(core, call, path) {
                 Some(transfer) => Carries::Transfer(Box::new(transfer)),
-                None => Carries::Messages(Meaning::of(path)),
+                None => Carries::Messages {
+                    meaning: Meaning::of(path),
+                    concerned: core
+                        .options
+                        .redact
+                        .as_ref()
+                        .is_some_and(|redaction| redact::concerns(&redaction.rules, path)),
+                },
             },
         }
+    }
+
+    /// Whether its messages may hold secrets, and that matters.
+    fn is_concerned(&self) -> bool {
+        matches!(
+            self,
+            Carries::Messages {
+                concerned: true,
+                ..
+            }
+        )
     }
 
     /// Keeps bytes of a message whole, if what is said is wanted. The slices of a tunnel are said
@@ -457,8 +555,8 @@ impl Carries {
         cut: &mut bool,
     ) {
         match self {
-            Carries::Messages(meaning) => {
-                let limit = if meaning.is_needed(core, call, from) {
+            Carries::Messages { meaning, concerned } => {
+                let limit = if *concerned || meaning.is_needed(core, call, from) {
                     core.limits().message
                 } else if core.options.messages {
                     core.limits().preview
@@ -478,7 +576,9 @@ impl Carries {
                     node.chunk(core, from, slice);
                 }
             }),
-            Carries::Socket(slices) => slices.get_mut(from).feed(body, |_| {}),
+            Carries::Socket(slices) => slices.get_mut(from).feed(body, |slice| {
+                core.redact_here(slice, |_, slice, out| out.extend(filled(slice, b'*')));
+            }),
         }
     }
 
@@ -488,7 +588,7 @@ impl Carries {
         let Some(connection) = core.trace.calls.get(call).map(|call| call.connection) else {
             return;
         };
-        if !matches!(self, Carries::Messages(_)) {
+        if !matches!(self, Carries::Messages { .. }) {
             let why = format!(
                 "a message of call {call} is compressed in a way that buildtap cannot read"
             );
@@ -506,7 +606,7 @@ impl Carries {
         cut: bool,
     ) -> Content {
         match self {
-            Carries::Messages(meaning) => {
+            Carries::Messages { meaning, .. } => {
                 if !cut && meaning.is_needed(core, call, from) {
                     meaning.message(core, call, from, kept);
                 }
@@ -524,6 +624,54 @@ impl Carries {
                 payload: slices.get_mut(from).finish(),
             },
         }
+    }
+}
+
+/// A message that is to be masked.
+struct Unit {
+    call: Id<Call>,
+    from: Side,
+    is_request: bool,
+    /// Whether it is only the beginning.
+    cut: bool,
+}
+
+impl Unit {
+    fn redact(&self, core: &mut Core, carries: &Carries, body: &[u8], origins: &Origins) {
+        let Carries::Messages { .. } = carries else {
+            return;
+        };
+        let path = core.trace.calls.get(self.call).map(Call::path);
+        core.redact(self.from, body, origins, |redaction, body, out| {
+            let (rules, schemas) = (&redaction.rules, &redaction.schemas);
+            let path = path.unwrap_or_default();
+            redact::message(rules, schemas, &path, self.is_request, body, self.cut, out);
+        });
+    }
+
+    /// The same of one that is compressed. Of one that carries bytes nothing is left: nobody
+    /// compresses those.
+    fn redact_compressed(
+        &self,
+        core: &mut Core,
+        carries: &Carries,
+        body: &[u8],
+        origins: &Origins,
+    ) {
+        let limit = core.limits().message;
+        let path = core.trace.calls.get(self.call).map(Call::path);
+        core.redact(self.from, body, origins, |redaction, body, out| {
+            let Carries::Messages { .. } = carries else {
+                out.extend(filled(body, 0));
+                return;
+            };
+            let (rules, schemas) = (&redaction.rules, &redaction.schemas);
+            let path = path.unwrap_or_default();
+            let masked = redact::compressed(body, limit, |plain, out| {
+                redact::message(rules, schemas, &path, self.is_request, plain, self.cut, out);
+            });
+            out.extend(masked.map(|bytes| Patch { at: 0, bytes }));
+        });
     }
 }
 

@@ -5,10 +5,12 @@ use bytes::Bytes;
 
 use super::http2::Http2;
 use super::masked;
-use super::node::undecodable;
+use super::node::{undecodable, unknown};
 use crate::core::Core;
 use crate::doctor;
 use crate::event::{Closed, Side};
+use crate::origin::Joined;
+use crate::redact;
 use crate::trace::{Connection, Id, PerSide, Said, Text, TextSource, Update};
 use crate::wire::http2::PREFACE;
 use crate::wire::stdcopy::{Demux, Stream};
@@ -30,7 +32,7 @@ pub(crate) struct Exec {
 enum Inner {
     /// What each side sent so far: the client's may become the preface, and a gRPC server may
     /// send its SETTINGS before that.
-    Unknown(PerSide<Vec<u8>>),
+    Unknown(PerSide<Joined>),
     Http2(Box<Http2>),
     Opaque,
 }
@@ -57,6 +59,7 @@ impl Exec {
                 let fed = demux.feed(bytes, &mut |stream, bytes, _last| match stream {
                     Stream::Stdin | Stream::Stdout => inner.feed(core, *id, Side::Daemon, bytes),
                     Stream::Stderr | Stream::SystemError => {
+                        core.redact_here(bytes, redact::text);
                         let show = core.options.show_secrets;
                         let text = masked::text(show, &String::from_utf8_lossy(bytes));
                         // Other commands may say there what they like.
@@ -86,6 +89,26 @@ impl Exec {
         }
     }
 
+    pub(crate) fn undecided(&self, from: Side) -> Option<u64> {
+        match &self.inner {
+            Inner::Unknown(seen) => seen.get(from).origins.first(),
+            Inner::Http2(http2) => http2.undecided(from),
+            Inner::Opaque => None,
+        }
+    }
+
+    pub(crate) fn give_up(&mut self, core: &mut Core) {
+        match &mut self.inner {
+            Inner::Unknown(seen) => {
+                for side in Side::BOTH {
+                    unknown(core, side, seen.get(side));
+                }
+            }
+            Inner::Http2(http2) => http2.give_up(core),
+            Inner::Opaque => {}
+        }
+    }
+
     pub(crate) fn half_close(&mut self, core: &mut Core, from: Side) {
         if let Inner::Http2(http2) = &mut self.inner {
             http2.half_close(core, from);
@@ -106,22 +129,25 @@ impl Inner {
                 say(core, id, from, bytes);
                 http2.feed(core, from, bytes);
             }
-            Inner::Opaque => {}
+            Inner::Opaque => core.blank(bytes),
             Inner::Unknown(seen) => {
-                seen.get_mut(from).extend_from_slice(bytes);
-                let client = seen.get(Side::Client);
+                seen.get_mut(from).append(bytes, core.locate(bytes));
+                let client = &seen.get(Side::Client).bytes;
                 let shorter = client.len().min(PREFACE.len());
                 let is_preface = client.get(..shorter) == PREFACE.get(..shorter);
-                if !is_preface || seen.get(from).len() > HELD_LIMIT {
+                if !is_preface || seen.get(from).bytes.len() > HELD_LIMIT {
+                    for side in Side::BOTH {
+                        unknown(core, side, seen.get(side));
+                    }
                     *self = Inner::Opaque;
                 } else if shorter == PREFACE.len() {
                     let seen = std::mem::take(seen);
                     let mut http2 = Box::new(Http2::new(core, id, Side::Client, None));
                     for side in Side::BOTH {
-                        if !seen.get(side).is_empty() {
-                            say(core, id, side, seen.get(side));
-                            http2.feed(core, side, seen.get(side));
-                        }
+                        seen.get(side).each_run(core, side, |core, seen| {
+                            say(core, id, side, seen);
+                            http2.feed(core, side, seen);
+                        });
                     }
                     *self = Inner::Http2(http2);
                 }

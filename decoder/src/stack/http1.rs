@@ -7,17 +7,20 @@ use buildtap_proto::moby::buildkit::v1 as control;
 use bytes::Bytes;
 use prost::Message as _;
 
+use super::documents::Documents;
 use super::node::{undecodable, who_ended};
 use super::{build, masked, session};
 use crate::core::Core;
 use crate::doctor;
 use crate::event::{Closed, Side};
+use crate::origin::Origins;
 use crate::protocol::engine::{Exec, Route, Target, Versions, error_message};
 use crate::protocol::progress::{self, Progress};
 use crate::protocol::session::SessionOffer;
+use crate::redact;
 use crate::trace::{
-    Build, BuildState, Connection, Exchange, Id, Said, Session, SessionPath, Text, TextSource,
-    Update,
+    Build, BuildState, Connection, Exchange, Id, PerSide, Said, Session, SessionPath, Text,
+    TextSource, Update,
 };
 use crate::wire::http1::{self, After, BodyEnd, RequestHead, ResponseHead, Violation};
 
@@ -70,6 +73,8 @@ struct Open {
     /// What is kept of the bodies, where they are needed.
     request_body: Vec<u8>,
     response_body: Vec<u8>,
+    /// What is masked of them.
+    documents: PerSide<Documents>,
 }
 
 impl Http1 {
@@ -96,8 +101,33 @@ impl Http1 {
     }
 
     /// What the client sent after the request to upgrade, before its answer.
-    pub(super) fn take_held(&mut self) -> Vec<u8> {
-        self.wire.take_held()
+    pub(super) fn take_held(&mut self) -> (Vec<u8>, Option<u64>) {
+        let at = self.wire.buffered(Side::Client).map(|(_, at)| at);
+        (self.wire.take_held(), at)
+    }
+
+    /// Where the first byte of `from` stands of which it is not known yet whether it is secret.
+    pub(super) fn undecided(&self, from: Side) -> Option<u64> {
+        let head = self.wire.buffered(from).map(|(_, at)| at);
+        let open = self.exchanges.open.iter();
+        let bodies = open.filter_map(|open| open.documents.get(from).undecided());
+        head.into_iter().chain(bodies).min()
+    }
+
+    /// Masks what is undecided, as far as it may be secret.
+    pub(super) fn give_up(&mut self, core: &mut Core) {
+        for side in Side::BOTH {
+            for open in &mut self.exchanges.open {
+                open.documents.get_mut(side).end(core, side);
+            }
+            let Some((part, at)) = self.wire.buffered(side) else {
+                continue;
+            };
+            let origins = Origins::of(part.len(), Some(at));
+            core.redact(side, part, &origins, |redaction, part, out| {
+                redact::head(&redaction.rules, part, out);
+            });
+        }
     }
 
     pub(super) fn end(&mut self, core: &mut Core, from: Side) {
@@ -142,6 +172,26 @@ impl Heard<'_> {
     fn row(&mut self, n: u64) -> Option<&mut Exchange> {
         let id = self.open(n)?.id;
         self.core.trace.exchanges.get_mut(id)
+    }
+
+    fn redact_head(&mut self, from: Side, raw: &[u8], at: Option<u64>) {
+        let origins = Origins::of(raw.len(), at);
+        self.core
+            .redact(from, raw, &origins, |redaction, raw, out| {
+                redact::head(&redaction.rules, raw, out);
+            });
+    }
+
+    /// Bytes of a body: what is secret in it is masked, if it may be.
+    fn redact_body(&mut self, n: u64, from: Side, bytes: &[u8]) {
+        if !self.core.redacts() {
+            return;
+        }
+        let open = self.exchanges.open.iter_mut().find(|open| open.n == n);
+        match open {
+            Some(open) => open.documents.get_mut(from).feed(self.core, from, bytes),
+            None => self.core.blank(bytes),
+        }
     }
 
     fn say_body(&mut self, n: u64, from: Side, bytes: &[u8]) {
@@ -201,6 +251,9 @@ impl Heard<'_> {
             for line in lines {
                 progress_line(self.core, open.id, build, line);
             }
+        }
+        for side in Side::BOTH {
+            open.documents.get_mut(side).end(self.core, side);
         }
         if let Route::ExecCreate { .. } = open.route {
             note_exec(self.core, &open);
@@ -306,6 +359,7 @@ fn end_build(core: &mut Core, open: &Open, cut_short: bool, how: Option<Closed>)
 
 impl http1::Handler for Heard<'_> {
     fn request(&mut self, n: u64, head: &RequestHead<'_>) {
+        self.redact_head(Side::Client, head.raw, head.at);
         let now = self.core.now;
         let headers = || {
             head.headers
@@ -361,6 +415,10 @@ impl http1::Handler for Heard<'_> {
             progress: None,
             request_body: Vec::new(),
             response_body: Vec::new(),
+            documents: PerSide([
+                Documents::of(head.headers.get("content-type")),
+                Documents::default(),
+            ]),
         };
         match &open.route {
             Route::Session => {
@@ -390,6 +448,7 @@ impl http1::Handler for Heard<'_> {
     fn request_body(&mut self, n: u64, bytes: &[u8]) {
         let limit = self.core.limits().body;
         self.say_body(n, Side::Client, bytes);
+        self.redact_body(n, Side::Client, bytes);
         if let Some(open) = self.open(n)
             && matches!(
                 open.route,
@@ -407,14 +466,24 @@ impl http1::Handler for Heard<'_> {
 
     fn request_end(&mut self, n: u64) {
         let now = self.core.now;
+        if let Some(open) = self.exchanges.open.iter_mut().find(|open| open.n == n) {
+            open.documents
+                .get_mut(Side::Client)
+                .end(self.core, Side::Client);
+        }
         if let Some(row) = self.row(n) {
             row.request_end = Some(now);
         }
     }
 
     fn response(&mut self, n: u64, head: &ResponseHead<'_>) -> After {
+        self.redact_head(Side::Daemon, head.raw, head.at);
         if head.informational() {
             return After::Http;
+        }
+        if let Some(open) = self.open(n) {
+            let documents = Documents::of(head.headers.get("content-type"));
+            *open.documents.get_mut(Side::Daemon) = documents;
         }
         let now = self.core.now;
         let text = |name: &str| {
@@ -462,6 +531,7 @@ impl http1::Handler for Heard<'_> {
     fn response_body(&mut self, n: u64, bytes: &[u8]) {
         let limit = self.core.limits().body;
         self.say_body(n, Side::Daemon, bytes);
+        self.redact_body(n, Side::Daemon, bytes);
         if let Some(row) = self.row(n) {
             row.response_bytes = row.response_bytes.saturating_add(bytes.len() as u64);
         }
@@ -483,6 +553,22 @@ impl http1::Handler for Heard<'_> {
 
     fn response_end(&mut self, n: u64, how: BodyEnd) {
         self.end_exchange(n, how == BodyEnd::CutShort);
+    }
+
+    fn passed_over(&mut self, _: Side, bytes: &[u8]) {
+        self.core.blank(bytes);
+    }
+
+    fn locate(&self, bytes: &[u8]) -> Option<u64> {
+        self.core.locate(bytes)
+    }
+
+    fn enter(&mut self, from: Side, bytes: &[u8], at: Option<u64>) {
+        self.core.chunks.enter(from, bytes, at.unwrap_or_default());
+    }
+
+    fn leave(&mut self) {
+        self.core.chunks.leave();
     }
 
     fn violation(&mut self, from: Side, what: Violation) {

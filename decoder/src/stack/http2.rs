@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use super::call::CallStream;
 use super::node::{undecodable, who_ended};
 use super::{masked, session};
-use crate::core::Core;
+use crate::core::{Core, filled};
 use crate::doctor;
 use crate::event::{Closed, Side};
+use crate::redact::{self, Patch};
 use crate::trace::{
     self, CallState, Connection, Exchange, GoAway, Id, PerSide, Reset, Session, Update,
 };
-use crate::wire::http2::{self, FrameHeader, Headers, Violation, WINDOW_DEFAULT};
+use crate::wire::hpack;
+use crate::wire::http2::{self, Block, FrameHeader, Headers, Violation, WINDOW_DEFAULT};
 
 /// An HTTP/2 connection at any level.
 #[derive(Debug)]
@@ -80,6 +82,35 @@ impl Http2 {
         for stream in self.calls.streams.values_mut() {
             if let Stream::Call(call) = stream {
                 call.lose(core, from, why);
+            }
+        }
+    }
+
+    /// Where the first byte of `from` stands of which it is not known yet whether it is secret.
+    pub(crate) fn undecided(&self, from: Side) -> Option<u64> {
+        let block = self.wire.unfinished(from);
+        let block = block.filter_map(|part| part.origins.first());
+        let calls = self.calls.streams.values();
+        let calls = calls.filter_map(|stream| match stream {
+            Stream::Call(call) => call.undecided(from),
+            Stream::Exchange(_) => None,
+        });
+        block.chain(calls).min()
+    }
+
+    /// Masks what is undecided, as far as it may be secret.
+    pub(crate) fn give_up(&mut self, core: &mut Core) {
+        for side in Side::BOTH {
+            for part in self.wire.unfinished(side) {
+                let origins = &part.origins;
+                core.redact(side, &part.bytes, origins, |_, bytes, out| {
+                    out.extend(filled(bytes, 0))
+                });
+            }
+        }
+        for stream in self.calls.streams.values_mut() {
+            if let Stream::Call(call) = stream {
+                call.give_up(core);
             }
         }
     }
@@ -301,8 +332,9 @@ impl http2::Handler for Heard<'_> {
                     };
                     *count = count.saturating_add(bytes.len() as u64);
                 }
+                self.core.redact_here(bytes, redact::text);
             }
-            None => {}
+            None => self.core.blank(bytes),
         }
     }
 
@@ -371,6 +403,31 @@ impl http2::Handler for Heard<'_> {
         } else if let Some(http2) = self.state() {
             *http2.window.get_mut(to) = window;
         }
+    }
+
+    fn field(&mut self, from: Side, field: &hpack::Field<'_>, block: &Block<'_>) {
+        let Some(literal) = field.value_literal.as_ref().filter(|_| self.core.redacts()) else {
+            return;
+        };
+        self.core
+            .redact(from, block.bytes, block.origins, |redaction, bytes, out| {
+                let raw = bytes.get(literal.range.clone()).unwrap_or_default();
+                let (name, value) = (field.name, field.value);
+                let masked =
+                    redact::header_value(&redaction.rules, name, value, raw, literal.huffman);
+                out.extend(masked.map(|bytes| Patch {
+                    at: literal.range.start,
+                    bytes,
+                }));
+            });
+    }
+
+    fn passed_over(&mut self, _: Side, bytes: &[u8]) {
+        self.core.blank(bytes);
+    }
+
+    fn locate(&self, bytes: &[u8]) -> Option<u64> {
+        self.core.locate(bytes)
     }
 
     fn violation(&mut self, from: Side, violation: Violation) {

@@ -15,6 +15,7 @@
 
 mod build;
 mod call;
+mod documents;
 mod exec;
 mod http1;
 mod http2;

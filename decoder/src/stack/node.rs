@@ -3,9 +3,11 @@
 use super::exec::Exec;
 use super::http1::{Http1, Upgrade};
 use super::http2::Http2;
-use crate::core::Core;
+use crate::core::{Core, filled};
 use crate::doctor;
 use crate::event::{Closed, Endpoints, Side, TapId, Time};
+use crate::origin::Joined;
+use crate::redact::{self, Patch};
 use crate::trace::{Call, Connection, Id, PerSide, Protocol, Undecodable, Update};
 use crate::wire::Sniff;
 use crate::wire::http1::looks_like_request;
@@ -16,13 +18,15 @@ use crate::wire::http2::PREFACE;
 pub(crate) struct Node {
     id: Id<Connection>,
     layer: Layer,
+    /// Bytes that each side has sent.
+    taken: PerSide<u64>,
 }
 
 #[derive(Debug)]
 enum Layer {
     /// Not enough was sent to tell; what each side sent so far. A gRPC server may send its
     /// SETTINGS before it has read anything.
-    Sniff(PerSide<Vec<u8>>),
+    Sniff(PerSide<Joined>),
     Http1(Box<Http1>),
     Http2(Box<Http2>),
     Exec(Box<Exec>),
@@ -41,9 +45,9 @@ enum Guess {
     Neither(&'static str),
 }
 
-fn guess(seen: &PerSide<Vec<u8>>) -> Guess {
-    let client = seen.get(Side::Client);
-    let daemon = seen.get(Side::Daemon);
+fn guess(seen: &PerSide<Joined>) -> Guess {
+    let client = &seen.get(Side::Client).bytes;
+    let daemon = &seen.get(Side::Daemon).bytes;
     match (preface(client), preface(daemon)) {
         (Some(true), _) => Guess::Http2(Side::Client),
         // A session connection that was tapped without the request that made it one.
@@ -77,6 +81,7 @@ impl Node {
         Node {
             id,
             layer: Layer::Sniff(PerSide::default()),
+            taken: PerSide::default(),
         }
     }
 
@@ -90,11 +95,43 @@ impl Node {
             .filter(|depth| *depth <= core.limits().depth)?;
         let id = open(core, tap, endpoints, Some((outer, call)), depth);
         let layer = Layer::Http2(Box::new(Http2::new(core, id, Side::Daemon, None)));
-        Some(Node { id, layer })
+        let taken = PerSide::default();
+        Some(Node { id, layer, taken })
     }
 
     pub(crate) fn id(&self) -> Id<Connection> {
         self.id
+    }
+
+    /// How many bytes `from` has sent.
+    pub(crate) fn taken(&self, from: Side) -> u64 {
+        *self.taken.get(from)
+    }
+
+    /// Where the first byte of `from` stands of which it is not known yet whether it is secret.
+    pub(crate) fn undecided(&self, from: Side) -> Option<u64> {
+        match &self.layer {
+            Layer::Sniff(seen) => seen.get(from).origins.first(),
+            Layer::Http1(http1) => http1.undecided(from),
+            Layer::Http2(http2) => http2.undecided(from),
+            Layer::Exec(exec) => exec.undecided(from),
+            Layer::Opaque => None,
+        }
+    }
+
+    /// Masks what is undecided, as far as it may be secret.
+    pub(crate) fn give_up(&mut self, core: &mut Core) {
+        match &mut self.layer {
+            Layer::Sniff(seen) => {
+                for side in Side::BOTH {
+                    unknown(core, side, seen.get(side));
+                }
+            }
+            Layer::Http1(http1) => http1.give_up(core),
+            Layer::Http2(http2) => http2.give_up(core),
+            Layer::Exec(exec) => exec.give_up(core),
+            Layer::Opaque => {}
+        }
     }
 
     /// The HTTP/2 layer, when that is what is spoken.
@@ -108,11 +145,14 @@ impl Node {
     /// `from` sent `bytes`.
     pub(crate) fn chunk(&mut self, core: &mut Core, from: Side, bytes: &[u8]) {
         let now = core.now;
+        let taken = self.taken.get_mut(from);
+        *taken = taken.saturating_add(bytes.len() as u64);
         if let Some(connection) = core.trace.connections.get_mut(self.id) {
             let count = connection.bytes.get_mut(from);
             *count = count.saturating_add(bytes.len() as u64);
             *connection.last_bytes.get_mut(from) = Some(now);
             if connection.undecodable.get(from).is_some() {
+                core.blank(bytes);
                 return;
             }
         }
@@ -125,10 +165,13 @@ impl Node {
             Layer::Http1(http1) => {
                 let consumed = http1.feed(core, from, bytes);
                 if let Some(upgrade) = http1.upgraded() {
-                    let held = http1.take_held();
+                    let (held, at) = http1.take_held();
                     self.upgrade(core, upgrade);
                     if !held.is_empty() {
+                        core.chunks
+                            .enter(Side::Client, &held, at.unwrap_or_default());
                         self.decode(core, Side::Client, &held);
+                        core.chunks.leave();
                     }
                     let rest = bytes.get(consumed..).unwrap_or_default();
                     if !rest.is_empty() {
@@ -138,7 +181,7 @@ impl Node {
             }
             Layer::Http2(http2) => http2.feed(core, from, bytes),
             Layer::Exec(exec) => exec.feed(core, from, bytes),
-            Layer::Opaque => {}
+            Layer::Opaque => core.blank(bytes),
         }
     }
 
@@ -147,16 +190,15 @@ impl Node {
             return;
         };
         let of_side = seen.get_mut(from);
-        of_side.extend_from_slice(bytes);
-        if of_side.len() > SNIFF_LIMIT {
+        of_side.append(bytes, core.locate(bytes));
+        if of_side.bytes.len() > SNIFF_LIMIT {
             self.opaque(core, "it is neither HTTP/1.1 nor HTTP/2");
             return;
         }
         match guess(seen) {
             Guess::Wait => (),
             Guess::Http1 => {
-                self.layer_is(core, Protocol::Http1, |core, id| {
-                    let _ = core;
+                self.layer_is(core, Protocol::Http1, |_, id| {
                     Layer::Http1(Box::new(Http1::new(id)))
                 });
             }
@@ -182,10 +224,8 @@ impl Node {
             return;
         };
         for side in Side::BOTH {
-            let held = seen.get(side);
-            if !held.is_empty() {
-                self.decode(core, side, held);
-            }
+            seen.get(side)
+                .each_run(core, side, |core, held| self.decode(core, side, held));
         }
     }
 
@@ -227,6 +267,7 @@ impl Node {
 
     fn opaque(&mut self, core: &mut Core, why: &str) {
         self.protocol(core, Protocol::Opaque);
+        self.give_up(core);
         self.layer = Layer::Opaque;
         for side in Side::BOTH {
             undecodable(core, self.id, side, why.to_owned());
@@ -303,6 +344,21 @@ impl Node {
         core.update(Update::ConnectionClosed(self.id));
         doctor::connection_closed(core, self.id);
     }
+}
+
+/// Masks bytes of an unknown protocol: what comes first may tell which one it is.
+pub(super) fn unknown(core: &mut Core, from: Side, bytes: &Joined) {
+    const SHOWN: usize = 64;
+    core.redact(
+        from,
+        &bytes.bytes,
+        &bytes.origins,
+        |redaction, bytes, out| {
+            let (shown, rest) = bytes.split_at_checked(SHOWN).unwrap_or((bytes, &[]));
+            redact::text(&redaction.rules, shown, out);
+            out.extend(filled(rest, 0).map(|patch| Patch { at: SHOWN, ..patch }));
+        },
+    );
 }
 
 fn open(

@@ -7,6 +7,7 @@ use crate::doctor;
 use crate::event::Side;
 use crate::protocol::diffcopy::{Evidence, Machine, Packet, PacketReader, PacketType, Step};
 use crate::protocol::metadata;
+use crate::redact;
 use crate::trace::{
     Call, CallState, Content, Direction, Flavour, Id, PerSide, Transfer, TransferState, Update,
 };
@@ -171,10 +172,24 @@ impl TransferStream {
                 self.weigh(core, Evidence::ReceiverSpoke);
             }
         }
+        let redaction = core.options.redact.as_ref();
+        let drop = redaction.is_some_and(|redaction| redaction.rules.drop_file_contents);
+        if redaction.is_some_and(|redaction| !redaction.rules.patterns.is_empty()) {
+            // A match that is cut by the end of a frame is not found.
+            core.redact_here(body, redact::patterns);
+        }
         let reader = self.readers.get_mut(from);
         match self.flavour {
-            Flavour::Packet => reader.packet.feed(body),
-            Flavour::Bytes | Flavour::Unknown => reader.slices.feed(body, |_| {}),
+            Flavour::Packet => reader.packet.feed(body, |kind, data| match kind {
+                PacketType::Err => core.redact_here(data, redact::text),
+                _ if drop => core.blank(data),
+                _ => {}
+            }),
+            Flavour::Bytes | Flavour::Unknown => reader.slices.feed(body, |slice| {
+                if drop {
+                    core.blank(slice);
+                }
+            }),
         }
     }
 

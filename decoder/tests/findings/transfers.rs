@@ -70,7 +70,7 @@ fn packets_that_are_read_as_bytes() {
 #[test]
 fn whose_turn_it_is_not_taken() {
     type Part = fn(&mut Talk);
-    let cases: [(Part, &str, Side, &str); 4] = [
+    let cases: [(Part, &str, Side, &str); 6] = [
         (
             |talk| {
                 listing(talk);
@@ -111,6 +111,26 @@ fn whose_turn_it_is_not_taken() {
             "fin-unanswered",
             Daemon,
             "FIN",
+        ),
+        (
+            |talk| {
+                listing(talk);
+                file(talk, 1, b"abc");
+                file(talk, 2, b"abc");
+            },
+            "fin-missing",
+            Client,
+            "say FIN: every file has arrived",
+        ),
+        (
+            // Nothing but a directory: that the client asks for nothing is right.
+            |talk| {
+                talk.packet(Daemon, 1, &stat("a", 0o755 | 1 << 31, 0))
+                    .packet(Daemon, 1, &Packet::default());
+            },
+            "fin-missing",
+            Client,
+            "say FIN: there is no file to ask for",
         ),
     ];
     for (part, code, waiting_on, word) in cases {

@@ -22,6 +22,8 @@ const DETAIL: usize = 140;
 const BEFORE: usize = 68;
 /// Steps of which it is remembered what was written last.
 const STEPS: usize = 1 << 16;
+/// Operations of a graph that are written.
+const OPERATIONS: usize = 200;
 
 /// Writes lines for updates.
 #[derive(Debug)]
@@ -75,6 +77,29 @@ impl Log {
             return;
         };
         if let Some(line) = line(trace, update, &name, describer) {
+            self.line(line, out);
+        }
+        if let Update::BuildStarted(id) = update {
+            self.operations(trace, *id, out);
+        }
+    }
+
+    /// The graph that the client sent, a line for each operation.
+    fn operations(&self, trace: &Trace, id: Id<Build>, out: &mut String) {
+        let Some(build) = trace.builds.get(id) else {
+            return;
+        };
+        let hidden = build.llb.len().saturating_sub(OPERATIONS) as u64;
+        let more = (hidden > 0).then(|| format!("and {} more", count(hidden, "operation")));
+        for what in build.llb.iter().take(OPERATIONS).cloned().chain(more) {
+            let line = Line {
+                at: build.start,
+                tag: tag("build", id),
+                from: None,
+                style: Style::Plain,
+                name: "operation",
+                what,
+            };
             self.line(line, out);
         }
     }

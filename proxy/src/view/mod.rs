@@ -11,17 +11,16 @@ mod summary;
 mod words;
 
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
 use buildtap_decoder::describe::Describer;
 use buildtap_decoder::trace::{Call, Content, Message, Update};
-use buildtap_proto::schema::Schemas;
 
 use crate::cli::{Format, ViewArgs};
 use crate::error::Error;
 use crate::output::Output;
+use crate::schemas::schemas;
 use crate::watch::Show;
 use log::Log;
 use paint::Paint;
@@ -51,10 +50,7 @@ enum Form {
 impl View {
     /// A view as the arguments say.
     pub fn new(args: &ViewArgs, output: Output) -> Result<Self, Error> {
-        let describer = Describer::new(
-            schemas(&args.proto, &args.descriptor_set)?,
-            args.show_secrets,
-        );
+        let describer = Describer::new(schemas(&args.schemas)?, args.show_secrets);
         let paint = Paint {
             colour: output.colour,
         };
@@ -161,29 +157,4 @@ impl Show for View {
         self.text.clear();
         written
     }
-}
-
-/// The built-in schemas and those of the user.
-pub fn schemas(proto: &[PathBuf], descriptor_sets: &[PathBuf]) -> Result<Schemas, Error> {
-    let mut schemas = Schemas::builtin();
-    for path in proto {
-        let failed = |error| Error::Schemas {
-            path: path.display().to_string(),
-            error,
-        };
-        schemas
-            .add_proto_files(std::slice::from_ref(path), &[])
-            .map_err(failed)?;
-    }
-    for path in descriptor_sets {
-        let named = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| Error::Read {
-            path: named.clone(),
-            error,
-        })?;
-        schemas
-            .add_descriptor_set(&bytes)
-            .map_err(|error| Error::Schemas { path: named, error })?;
-    }
-    Ok(schemas)
 }

@@ -14,7 +14,7 @@ const CAPTURES: [&str; 3] = [
 ];
 
 /// Everything in the trace but when things were seen, which a split may change.
-fn told(decoder: &Decoder) -> Vec<String> {
+pub(crate) fn told(decoder: &Decoder) -> Vec<String> {
     let trace = decoder.trace();
     let all = format!(
         "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",

@@ -53,6 +53,7 @@ fn logs() {
         "local-export",
         "buildx-tar-export",
         "buildx-failing",
+        "graph-local-export",
         "nested-local-export",
         "secret",
         "ssh-forward",
@@ -67,7 +68,12 @@ fn logs() {
 /// The JSON lines but for messages, of which there are many, in a readable form.
 #[test]
 fn json_lines() {
-    for name in ["local-export", "buildx-failing", "secret"] {
+    for name in [
+        "local-export",
+        "buildx-failing",
+        "graph-local-export",
+        "secret",
+    ] {
         let lines = shown(name, &["--format", "json"], None);
         let lines = lines.lines().map(|line| {
             serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"))

@@ -1,9 +1,12 @@
 //! The program between real clients and real daemons.
 
+mod bed;
+mod bollard;
 mod buildx;
 mod capture;
 mod cassette;
 mod cli;
+mod graph;
 mod memory;
 mod misbehaving;
 mod replay;

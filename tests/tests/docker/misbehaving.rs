@@ -1,65 +1,16 @@
 //! A real dockerd with clients that do one thing wrong each, and how soon buildtap says so.
 
 use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use buildtap_fixtures::peers::client::{Ending, FakeClient, Outcome};
-use buildtap_fixtures::peers::net::Address;
+use buildtap_fixtures::peers::client::Ending;
 use buildtap_fixtures::peers::script::{Action, ClientScript, Mode, Rule, Step};
 use buildtap_fixtures::peers::tree::{Content, Tree};
-use buildtap_tests::lab::{Flavour, daemon};
+use buildtap_tests::lab::Flavour;
 use buildtap_tests::process::Finished;
-use buildtap_tests::program::Proxy;
 use buildtap_tests::{DEADLINE, unwrapped};
-use tempfile::TempDir;
 
-/// A dockerd behind `buildtap proxy`.
-struct Bed {
-    proxy: Proxy,
-    _home: TempDir,
-}
-
-impl Bed {
-    fn new(arguments: &[&str]) -> Option<Self> {
-        let daemon = daemon(Flavour::Bookworm)?;
-        let home = TempDir::new().unwrap();
-        let listen = format!("unix://{}", home.path().join("tap.sock").display());
-        let upstream = format!("unix://{}", daemon.socket().display());
-        let proxy = Proxy::start(home.path(), &listen, &upstream, arguments);
-        Some(Bed { proxy, _home: home })
-    }
-
-    /// Builds as the script says, in a thread.
-    fn client(&self, script: ClientScript) -> JoinHandle<Outcome> {
-        let path = self.proxy.address.strip_prefix("unix://").unwrap();
-        let address = Address::Unix(path.into());
-        thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(FakeClient::new(script).build(&address))
-        })
-    }
-
-    /// Waits for a finding, and says how long that took since `start`.
-    fn wait_for(&mut self, code: &str, start: Instant) -> Duration {
-        let headline = format!(" {code}");
-        self.proxy.process.wait_for_stderr(code, |said| {
-            let found = said
-                .lines()
-                .any(|line| line.starts_with("buildtap: ") && line.ends_with(&headline));
-            found.then_some(())
-        });
-        start.elapsed()
-    }
-
-    fn finish(self) -> Finished {
-        self.proxy.process.interrupt().success()
-    }
-}
+use crate::bed::Bed;
 
 fn healthy() -> ClientScript {
     ClientScript {
@@ -97,7 +48,9 @@ fn assert_says(finished: &Finished, wanted: &[&str]) {
 #[test]
 fn a_healthy_client_is_found_to_be_so() {
     for mode in [Mode::Engine, Mode::Grpc, Mode::GrpcNested] {
-        let Some(bed) = Bed::new(&[]) else { return };
+        let Some(bed) = Bed::new(Flavour::Bookworm, &[]) else {
+            return;
+        };
         let script = ClientScript { mode, ..healthy() };
         let outcome = bed.client(script).join().unwrap();
         assert_eq!(outcome.ending, Ending::Completed, "{mode:?} {outcome:?}");
@@ -112,7 +65,9 @@ fn a_healthy_client_is_found_to_be_so() {
 #[test]
 fn a_tree_that_is_read_as_bytes_is_said_within_seconds() {
     for mode in [Mode::Engine, Mode::Grpc, Mode::GrpcNested] {
-        let Some(mut bed) = Bed::new(&[]) else { return };
+        let Some(mut bed) = Bed::new(Flavour::Bookworm, &[]) else {
+            return;
+        };
         let script = ClientScript { mode, ..healthy() };
         let script = script
             .read_local_export_as_bytes()
@@ -140,7 +95,7 @@ fn a_tree_that_is_read_as_bytes_is_said_within_seconds() {
 
 #[test]
 fn a_client_that_does_not_answer_a_request_is_named() {
-    let Some(mut bed) = Bed::new(&["--stall-after", "1s"]) else {
+    let Some(mut bed) = Bed::new(Flavour::Bookworm, &["--stall-after", "1s"]) else {
         return;
     };
     let script = healthy()
@@ -164,7 +119,7 @@ fn a_client_that_does_not_answer_a_request_is_named() {
 
 #[test]
 fn a_client_that_asks_for_nothing_is_named() {
-    let Some(mut bed) = Bed::new(&["--stall-after", "1s"]) else {
+    let Some(mut bed) = Bed::new(Flavour::Bookworm, &["--stall-after", "1s"]) else {
         return;
     };
     let script = healthy()
@@ -181,7 +136,9 @@ fn a_client_that_asks_for_nothing_is_named() {
 
 #[test]
 fn a_client_without_health_service_is_named_before_it_costs_the_session() {
-    let Some(mut bed) = Bed::new(&[]) else { return };
+    let Some(mut bed) = Bed::new(Flavour::Bookworm, &[]) else {
+        return;
+    };
     let start = Instant::now();
     let client = bed.client(sleeping(30).no_health_service());
     let after = bed.wait_for("health-service-missing", start);
@@ -193,7 +150,9 @@ fn a_client_without_health_service_is_named_before_it_costs_the_session() {
 
 #[test]
 fn a_client_that_does_not_offer_what_its_output_needs_is_named() {
-    let Some(mut bed) = Bed::new(&[]) else { return };
+    let Some(mut bed) = Bed::new(Flavour::Bookworm, &[]) else {
+        return;
+    };
     let start = Instant::now();
     let client = bed.client(healthy().omit_methods(&["/moby.filesync.v1.FileSend/DiffCopy"]));
     let after = bed.wait_for("method-not-offered", start);
@@ -211,7 +170,9 @@ fn a_client_that_does_not_offer_what_its_output_needs_is_named() {
 
 #[test]
 fn two_sessions_with_one_id_are_said() {
-    let Some(mut bed) = Bed::new(&[]) else { return };
+    let Some(mut bed) = Bed::new(Flavour::Bookworm, &[]) else {
+        return;
+    };
     let id = format!("duplicate{}", std::process::id());
     let same = |script: ClientScript| ClientScript {
         session_id: Some(id.clone()),

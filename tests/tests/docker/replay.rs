@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use buildtap_fixtures::recording::{Options, Packet, Recording, What};
+use buildtap_tests::clients::bollard;
 use buildtap_tests::files::{Content, tree};
-use buildtap_tests::lab::{Flavour, Workshop, clients};
+use buildtap_tests::lab::{Flavour, Workshop, clients, daemon};
 use buildtap_tests::process::{Finished, Process};
 use buildtap_tests::program;
 
@@ -24,7 +25,10 @@ struct Played {
 
 impl Played {
     fn start(shop: &Workshop, name: &str, arguments: &[&str]) -> Self {
-        let file = capture(name);
+        Played::start_file(shop, &capture(name), arguments)
+    }
+
+    fn start_file(shop: &Workshop, file: &Path, arguments: &[&str]) -> Self {
         let mut command = program::command(
             shop.path(),
             &["replay", file.to_str().unwrap(), "--as", "daemon", "--once"],
@@ -252,4 +256,65 @@ fn the_recorded_client_and_the_recorded_daemon_are_commands_too() {
         client.status.success() && daemon.status.success(),
         "{client}\n{daemon}"
     );
+}
+
+#[test]
+fn bollard_builds_against_what_docker_recorded_and_against_itself() {
+    let Some(daemon) = daemon(Flavour::Bookworm) else {
+        return;
+    };
+    let shop = Workshop::new();
+    let (recording, context) = (shop.text("own.pcapng"), shop.context("tree"));
+    let build = |out: &str| {
+        let mut client = Command::new(bollard());
+        client.args(["local", &shop.text(out), &context]);
+        client
+    };
+    let client = bollard().to_str().unwrap();
+    let direct = shop.text("direct");
+    let run = [
+        "run", "--record", &recording, "--", client, "local", &direct, &context,
+    ];
+    Process::run(&mut daemon.buildtap(shop.path(), &run)).success();
+
+    let played = Played::start_file(&shop, &shop.file("own.pcapng"), &[]);
+    let (client, played) = played.against(build("again"));
+    assert_matches(&client, &played);
+    assert_eq!(files(&shop.file("again")), files(&shop.file("direct")));
+
+    // docker asks for the context to be fetched, bollard sends it: that is a difference, and no obstacle.
+    let (client, played) = Played::start(&shop, "local-export", &[]).against(build("other"));
+    assert!(client.status.success(), "{client}\n{played}");
+    assert_eq!(played.code(), 1, "{played}");
+    assert!(played.stderr.contains("-remote=client-session"), "{played}");
+    assert_eq!(files(&shop.file("other")), recorded_export("local-export"));
+}
+
+#[test]
+fn a_real_daemon_serves_the_recorded_client() {
+    let Some(daemon) = daemon(Flavour::Bookworm) else {
+        return;
+    };
+    let shop = Workshop::new();
+    for name in ["local-export", "tar-export", "secret", "failing-dockerfile"] {
+        let file = capture(name);
+        let mut client = program::command(
+            shop.path(),
+            &["replay", file.to_str().unwrap(), "--as", "client"],
+        );
+        client.args(["--connect", &daemon.address]);
+        let client = Process::run(&mut client);
+        // What the daemon has already it does not ask for.
+        let others: Vec<_> = client
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("different: ") || line.starts_with("missing: "))
+            .filter(|line| !line.contains("the daemon asked for 0 files"))
+            .collect();
+        assert!(others.is_empty(), "{name}: {client}");
+        assert!(
+            client.stderr.contains("asked: POST /build: 200"),
+            "{client}"
+        );
+    }
 }

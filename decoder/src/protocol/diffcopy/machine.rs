@@ -440,6 +440,7 @@ impl Machine {
         let unrequested = self.files.saturating_sub(self.requested);
         let since = last_of(self.sender).max(last_of(receiver));
         let action = match unrequested {
+            0 if self.files == 0 => "say FIN: there is no file to ask for".to_owned(),
             0 => "say FIN: every file has arrived".to_owned(),
             1 => "send REQ for 1 file, or FIN".to_owned(),
             n => format!("send REQ for {n} files, or FIN"),

@@ -96,8 +96,9 @@ pub(crate) struct PacketReader {
 }
 
 impl PacketReader {
-    /// Takes a chunk of the message.
-    pub(crate) fn feed(&mut self, chunk: &[u8]) {
+    /// Takes a chunk of the message. `data` hears every piece of the packet's `data`, with what
+    /// the packet is for.
+    pub(crate) fn feed(&mut self, chunk: &[u8], mut data: impl FnMut(PacketType, &[u8])) {
         if self.malformed.is_some() {
             return;
         }
@@ -129,7 +130,11 @@ impl PacketReader {
                 number: 4,
                 bytes,
                 last,
-            } if packet.kind == PacketType::Err => {
+            } => {
+                data(packet.kind, bytes);
+                if packet.kind != PacketType::Err {
+                    return;
+                }
                 collect(collected, bytes, TEXT_LIMIT);
                 if last {
                     packet.text = Some(String::from_utf8_lossy(collected).into_owned());
@@ -182,7 +187,7 @@ mod tests {
 
     fn read(message: &[u8]) -> Packet {
         let mut reader = PacketReader::default();
-        reader.feed(message);
+        reader.feed(message, |_, _| {});
         reader.finish().unwrap()
     }
 
@@ -225,9 +230,9 @@ mod tests {
     #[test]
     fn a_malformed_packet_does_not_spoil_the_next_one() {
         let mut reader = PacketReader::default();
-        reader.feed(b"\x08\x02\x22\x7fabc");
+        reader.feed(b"\x08\x02\x22\x7fabc", |_, _| {});
         assert!(reader.finish().is_err());
-        reader.feed(b"\x08\x03");
+        reader.feed(b"\x08\x03", |_, _| {});
         assert_eq!(reader.finish().unwrap().kind, PacketType::Fin);
     }
 }

@@ -1,3 +1,4 @@
+use super::digests::digest;
 use super::*;
 
 fn source(identifier: &str) -> pb::Op {
@@ -24,12 +25,14 @@ fn exec(args: &[&str], mounts: Vec<pb::Mount>) -> pb::Op {
     }
 }
 
+/// The second input is what is copied from.
 fn file(actions: Vec<Action>) -> pb::Op {
     pb::Op {
         op: Some(pb::op::Op::File(pb::FileOp {
             actions: actions
                 .into_iter()
                 .map(|action| pb::FileAction {
+                    secondary_input: 1,
                     action: Some(action),
                     ..Default::default()
                 })
@@ -62,7 +65,15 @@ fn definition() -> pb::Definition {
         ..Default::default()
     });
     let image = add(&mut all, image, &[]);
-    let local = add(&mut all, source("local://context"), &[]);
+    let mut local = source("local://context");
+    if let Some(pb::op::Op::Source(source)) = &mut local.op {
+        source.attrs = [
+            ("local.followpaths".into(), r#"["src"]"#.into()),
+            ("local.example-token".into(), "abc".into()),
+        ]
+        .into();
+    }
+    let local = add(&mut all, local, &[]);
     let git = add(
         &mut all,
         source("git://ghp_0123@github.com/x/y.git#main"),
@@ -101,7 +112,11 @@ fn definition() -> pb::Definition {
         &["/bin/sh", "-c", "NPM_TOKEN=abc npm ci\n --x"],
         vec![
             mount(pb::MountType::Bind, "/"),
-            mount(pb::MountType::Bind, "/git"),
+            pb::Mount {
+                input: 1,
+                readonly: true,
+                ..mount(pb::MountType::Bind, "/git")
+            },
             secret,
             mount(pb::MountType::Ssh, ""),
             mount(pb::MountType::Cache, "/root/.npm"),
@@ -145,14 +160,63 @@ fn definition() -> pb::Definition {
 #[test]
 fn a_graph_for_people() {
     let graph = Graph::from_definition(&definition());
-    insta::assert_snapshot!(graph.to_string(), @"
+    insta::assert_snapshot!(graph.to_string(), @r#"
     1        source  [1/3] FROM alpine  linux/arm64/v8
-    2        source  local://context
+    2        source  local://context  (local.example-token=***, local.followpaths=["src"])
     3        source  git://***@github.com/x/y.git#main
-    4 ← 1,2  file    copy /src → /app/; mkfile /app/x (5 bytes); rm /tmp/y
-    5 ← 4,3  exec    NPM_TOKEN=*** npm ci --x  (mount at /git, secret npm at /run/secrets/npm, ssh default, cache at /root/.npm)  Dockerfile:7
-    6 ← 5    result  result
+    4 ← 1,2  file    copy /src of 2 → /app/; mkfile /app/x (5 bytes); rm /tmp/y
+    5 ← 4,3  exec    NPM_TOKEN=*** npm ci --x  (read-only mount of 3 at /git, secret npm at /run/secrets/npm, ssh default, cache at /root/.npm)  Dockerfile:7
+    6 ← 5    result
+    "#);
+}
+
+#[test]
+fn layers_name_what_they_are_made_of() {
+    let mut all = pb::Definition::default();
+    let base = add(&mut all, source("docker-image://base"), &[]);
+    let mut privileged = exec(&["make"], vec![]);
+    if let Some(pb::op::Op::Exec(exec)) = &mut privileged.op {
+        exec.set_network(pb::NetMode::Host);
+        exec.set_security(pb::SecurityMode::Insecure);
+        exec.mounts = vec![pb::Mount {
+            selector: "/sub".into(),
+            dest: "/x".into(),
+            ..Default::default()
+        }];
+    }
+    let made = add(&mut all, privileged, &[base]);
+    let change = |lower, upper| pb::Op {
+        op: Some(pb::op::Op::Diff(pb::DiffOp {
+            lower: Some(pb::LowerDiffInput { input: lower }),
+            upper: Some(pb::UpperDiffInput { input: upper }),
+        })),
+        ..Default::default()
+    };
+    let layer = add(&mut all, change(0, 1), &[base, made]);
+    let whole = add(&mut all, change(-1, 0), &[made]);
+    let merged = pb::Op {
+        op: Some(pb::op::Op::Merge(pb::MergeOp {
+            inputs: (0..3).map(|input| pb::MergeInput { input }).collect(),
+        })),
+        ..Default::default()
+    };
+    let merged = add(&mut all, merged, &[base, layer, whole]);
+    add(&mut all, pb::Op::default(), &[merged]);
+    let mut graph = Graph::from_definition(&all);
+    insta::assert_snapshot!(graph.to_string(), @"
+    1          source  docker-image://base
+    2 ← 1      exec    make  (the network of the host, privileged, mount of /sub of 1 at /x)
+    3 ← 1,2    diff    from 1 to 2
+    4 ← 2      diff    from nothing to 2
+    5 ← 1,3,4  merge   1, then 3, 4 on top
+    6 ← 5      result
     ");
+    graph.ops[5].inputs[0].output = 1;
+    assert!(graph.to_string().contains("6 ← 5[1]"));
+
+    // Out of its graph, as in an error, an operation has no numbers to give.
+    assert_eq!(describe(&change(0, 1)), "diff");
+    assert_eq!(describe(&change(-1, -1)), "from nothing to nothing");
 }
 
 #[test]
@@ -221,14 +285,14 @@ fn hostile_definitions() {
     );
     assert!(graph.ops[1].text.starts_with(r"echo 'it'\''s [31m' xxx"));
     assert_eq!(graph.ops[1].text.chars().count(), MAX_TEXT + 1);
-    assert_eq!(graph.ops[2].mounts.last().unwrap(), "and 2 more");
+    assert_eq!(graph.ops[2].details.last().unwrap(), "and 2 more");
     assert!(graph.to_string().ends_with("and 3 more operations\n"));
 
     let looped = |inputs: &[usize]| Op {
         digest: String::new(),
         kind: Kind::Merge,
         text: String::new(),
-        mounts: vec![],
+        details: vec![],
         name: None,
         platform: None,
         location: None,

@@ -24,6 +24,8 @@ pub struct RequestHead<'a> {
     pub headers: Headers<'a>,
     /// All of the head, from the request line to the empty line.
     pub raw: &'a [u8],
+    /// Where it stands, if the handler told.
+    pub at: Option<u64>,
 }
 
 /// The head of a response.
@@ -39,6 +41,8 @@ pub struct ResponseHead<'a> {
     pub headers: Headers<'a>,
     /// All of the head, from the status line to the empty line.
     pub raw: &'a [u8],
+    /// Where it stands, if the handler told.
+    pub at: Option<u64>,
 }
 
 impl ResponseHead<'_> {
@@ -117,6 +121,7 @@ impl<'a> Headers<'a> {
 /// Parses `raw`, which ends with the empty line, and hands the request head to `then`.
 pub(super) fn with_request<R>(
     raw: &[u8],
+    at: Option<u64>,
     then: impl FnOnce(RequestHead<'_>) -> R,
 ) -> Result<R, Violation> {
     let mut few = [httparse::EMPTY_HEADER; USUAL_HEADERS];
@@ -135,6 +140,7 @@ pub(super) fn with_request<R>(
                 minor_version,
                 headers: Headers(request.headers),
                 raw,
+                at,
             }))
         }
         _ => Err(Violation::Head),
@@ -144,6 +150,7 @@ pub(super) fn with_request<R>(
 /// Parses `raw`, which ends with the empty line, and hands the response head to `then`.
 pub(super) fn with_response<R>(
     raw: &[u8],
+    at: Option<u64>,
     then: impl FnOnce(ResponseHead<'_>) -> R,
 ) -> Result<R, Violation> {
     let mut few = [httparse::EMPTY_HEADER; USUAL_HEADERS];
@@ -162,6 +169,7 @@ pub(super) fn with_response<R>(
                 minor_version,
                 headers: Headers(response.headers),
                 raw,
+                at,
             }))
         }
         _ => Err(Violation::Head),

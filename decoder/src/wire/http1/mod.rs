@@ -53,6 +53,22 @@ pub trait Handler {
     /// `from` sent something that is not HTTP as known here. The rest of its direction is passed
     /// over without a call.
     fn violation(&mut self, from: Side, what: Violation);
+    /// Bytes of `from` that are passed over: nobody knows what they are.
+    fn passed_over(&mut self, from: Side, bytes: &[u8]) {
+        let _ = (from, bytes);
+    }
+    /// Where bytes stand in the stream of their side, if somebody wants to know that. They are of
+    /// what was fed, or of what was entered.
+    fn locate(&self, bytes: &[u8]) -> Option<u64> {
+        let _ = bytes;
+        None
+    }
+    /// Bytes that were held back are gone through from here on; they stand at `at`.
+    fn enter(&mut self, from: Side, bytes: &[u8], at: Option<u64>) {
+        let _ = (from, bytes, at);
+    }
+    /// The bytes that were entered are done with.
+    fn leave(&mut self) {}
 }
 
 /// What follows the head of a response.
@@ -127,6 +143,8 @@ struct Direction {
     /// The beginning of a head whose end has not come; of the client also the bytes that are
     /// held until it is known what they are.
     buffer: Vec<u8>,
+    /// Where the buffer's first byte stands, if somebody wants to know that.
+    buffer_at: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -188,6 +206,7 @@ impl Connection {
         match fed {
             Ok(()) => bytes.len().saturating_sub(rest.len()),
             Err(what) => {
+                handler.passed_over(from, rest);
                 self.lose(from, what, handler);
                 bytes.len()
             }
@@ -251,6 +270,16 @@ impl Connection {
         }
     }
 
+    /// What is there of a head that is not complete, or held, and where it stands.
+    pub(crate) fn buffered(&self, from: Side) -> Option<(&[u8], u64)> {
+        let direction = match from {
+            Side::Client => &self.client,
+            Side::Daemon => &self.daemon,
+        };
+        let at = direction.buffer_at.filter(|_| !direction.buffer.is_empty());
+        Some((&direction.buffer, at?))
+    }
+
     fn direction(&mut self, from: Side) -> &mut Direction {
         match from {
             Side::Client => &mut self.client,
@@ -277,6 +306,7 @@ impl Connection {
         loop {
             match &mut self.client.reading {
                 Reading::Nothing => {
+                    handler.passed_over(Side::Client, rest);
                     *rest = &[];
                     return Ok(());
                 }
@@ -285,14 +315,20 @@ impl Connection {
                     if self.client.buffer.len().saturating_add(rest.len()) > MAX_HELD {
                         return Err(Violation::HeldTooMuch);
                     }
+                    if self.client.buffer.is_empty() {
+                        self.client.buffer_at = handler.locate(rest);
+                    }
                     self.client.buffer.extend_from_slice(rest);
                     *rest = &[];
                     return Ok(());
                 }
-                Reading::Head(_) => match self.client.take_head(rest, sniff::may_be_request)? {
-                    Some(raw) => self.request(&raw, handler)?,
-                    None => return Ok(()),
-                },
+                Reading::Head(_) => {
+                    let may_be = sniff::may_be_request;
+                    match self.client.take_head(rest, may_be, handler)? {
+                        Some((raw, at)) => self.request(&raw, at, handler)?,
+                        None => return Ok(()),
+                    }
+                }
                 Reading::Body { n, body } => {
                     let n = *n;
                     match body.next(rest)? {
@@ -319,13 +355,15 @@ impl Connection {
         loop {
             match &mut self.daemon.reading {
                 Reading::Nothing => {
+                    handler.passed_over(Side::Daemon, rest);
                     *rest = &[];
                     return Ok(());
                 }
                 Reading::Head(_) | Reading::Held if self.upgraded => return Ok(()),
                 Reading::Head(_) | Reading::Held => {
-                    match self.daemon.take_head(rest, sniff::may_be_response)? {
-                        Some(raw) => self.response(&raw, handler)?,
+                    let may_be = sniff::may_be_response;
+                    match self.daemon.take_head(rest, may_be, handler)? {
+                        Some((raw, at)) => self.response(&raw, at, handler)?,
                         None => return Ok(()),
                     }
                 }
@@ -345,12 +383,17 @@ impl Connection {
     }
 
     /// A whole head of a request.
-    fn request(&mut self, raw: &[u8], handler: &mut impl Handler) -> Result<(), Violation> {
+    fn request(
+        &mut self,
+        raw: &[u8],
+        at: Option<u64>,
+        handler: &mut impl Handler,
+    ) -> Result<(), Violation> {
         if self.unanswered.len() >= MAX_UNANSWERED {
             return Err(Violation::TooManyUnanswered);
         }
         let n = self.next;
-        let (method, upgrade, body) = head::with_request(raw, |head| {
+        let (method, upgrade, body) = head::with_request(raw, at, |head| {
             handler.request(n, &head);
             let method = match head.method {
                 "HEAD" => Method::Head,
@@ -367,7 +410,12 @@ impl Connection {
     }
 
     /// A whole head of a response.
-    fn response(&mut self, raw: &[u8], handler: &mut impl Handler) -> Result<(), Violation> {
+    fn response(
+        &mut self,
+        raw: &[u8],
+        at: Option<u64>,
+        handler: &mut impl Handler,
+    ) -> Result<(), Violation> {
         let answered = match self.unanswered.front() {
             Some(&request) => request,
             None => Unanswered {
@@ -377,7 +425,7 @@ impl Connection {
             },
         };
         let n = answered.n;
-        let (status, informational, after, body) = head::with_response(raw, |head| {
+        let (status, informational, after, body) = head::with_response(raw, at, |head| {
             let after = handler.response(n, &head);
             let body = Body::of_response(&head.headers);
             (head.status, head.informational(), after, body)
@@ -403,7 +451,9 @@ impl Connection {
             // The answer to the request to upgrade is no: what came after it is HTTP.
             self.client.reading = Reading::HEAD;
             let held = std::mem::take(&mut self.client.buffer);
+            handler.enter(Side::Client, &held, self.client.buffer_at);
             self.feed(Side::Client, &held, handler);
+            handler.leave();
         }
         let empty = answered.method == Method::Head || matches!(status, 204 | 304);
         match body {
@@ -422,11 +472,14 @@ impl Direction {
     /// Takes a head, or the part of one that is there, off the front of `rest`. Gives the whole
     /// head once it is complete: a part of `rest` if all of it was there, else what was buffered
     /// of it. Empty lines before a head are dropped (RFC 9112 §2.2).
+    /// With it comes where it stands.
+    #[expect(clippy::type_complexity, reason = "bytes and their place")]
     fn take_head<'a>(
         &mut self,
         rest: &mut &'a [u8],
         may_be_head: fn(&[u8]) -> bool,
-    ) -> Result<Option<Cow<'a, [u8]>>, Violation> {
+        handler: &impl Handler,
+    ) -> Result<Option<(Cow<'a, [u8]>, Option<u64>)>, Violation> {
         /// So many bytes of a head tell whether it can be one.
         const START: usize = 24;
 
@@ -452,10 +505,14 @@ impl Direction {
         let (part, behind) = rest.split_at_checked(length).unwrap_or((rest, &[]));
         *rest = behind;
         if end.is_some() && self.buffer.is_empty() {
-            return Ok(Some(Cow::Borrowed(part)));
+            return Ok(Some((Cow::Borrowed(part), handler.locate(part))));
+        }
+        if self.buffer.is_empty() {
+            self.buffer_at = handler.locate(part);
         }
         self.buffer.extend_from_slice(part);
-        Ok(end.map(|_| Cow::Owned(std::mem::take(&mut self.buffer))))
+        let at = self.buffer_at;
+        Ok(end.map(|_| (Cow::Owned(std::mem::take(&mut self.buffer)), at)))
     }
 }
 

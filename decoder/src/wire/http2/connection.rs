@@ -1,11 +1,14 @@
 //! Both directions of one HTTP/2 connection.
 
+use std::ops::Range;
+
 use super::PREFACE;
 use super::flow::{Flow, WINDOW_MAX};
 use super::frame::{FrameHeader, FrameType, flags};
 use super::header::{Header, Headers};
 use crate::event::Side;
 use crate::limits::Limits;
+use crate::origin::{Joined, Origins};
 use crate::wire::hpack;
 
 /// Payload bytes of a control frame that are kept: GOAWAY debug data is the only long one.
@@ -40,6 +43,22 @@ pub trait Handler {
     fn window(&mut self, to: Side, stream_id: u32, window: i64) {}
     /// A rule was broken. If it is fatal, what `from` sends is passed over from here.
     fn violation(&mut self, from: Side, violation: Violation);
+    /// A field of a header block, before the block as a whole; also of one that breaks later.
+    fn field(&mut self, from: Side, field: &hpack::Field<'_>, block: &Block<'_>) {}
+    /// Bytes of `from` that are passed over: nobody knows what they are.
+    fn passed_over(&mut self, from: Side, bytes: &[u8]) {}
+    /// Where bytes that were fed stand in the stream of their side, if somebody wants to know.
+    fn locate(&self, bytes: &[u8]) -> Option<u64> {
+        None
+    }
+}
+
+/// A header block as it stood on the wire, put together.
+#[derive(Clone, Copy, Debug)]
+pub struct Block<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    pub(crate) origins: &'a Origins,
 }
 
 /// A rule that was broken.
@@ -118,10 +137,10 @@ struct Half {
     hpack: hpack::Decoder,
     saw_settings: bool,
     /// The header block that is being joined, and what began it.
-    block: Vec<u8>,
+    block: Joined,
     block_of: Option<FrameHeader>,
     /// The payload of a control frame that is being read.
-    payload: Vec<u8>,
+    payload: Joined,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -165,9 +184,9 @@ impl Connection {
             },
             hpack: hpack::Decoder::new(4096),
             saw_settings: false,
-            block: Vec::new(),
+            block: Joined::default(),
             block_of: None,
-            payload: Vec::new(),
+            payload: Joined::default(),
         };
         Connection {
             client,
@@ -198,6 +217,27 @@ impl Connection {
     /// What `side` may still send on a stream.
     pub fn stream_window(&self, side: Side, stream_id: u32) -> i64 {
         self.flow.stream(side, stream_id)
+    }
+
+    /// The header block of `side` that is not complete: what there is of it.
+    pub(crate) fn unfinished(&self, side: Side) -> impl Iterator<Item = &Joined> {
+        let [client, daemon] = &self.halves;
+        let half = match side {
+            Side::Client => client,
+            Side::Daemon => daemon,
+        };
+        let block = half.block_of.is_some().then_some(&half.block);
+        let of_block = |kind| {
+            matches!(
+                kind,
+                FrameType::Headers | FrameType::Continuation | FrameType::PushPromise
+            )
+        };
+        let payload = match half.state {
+            State::Payload { header, .. } if of_block(header.kind) => Some(&half.payload),
+            _ => None,
+        };
+        block.into_iter().chain(payload)
     }
 
     /// Gives up on what `side` sends: bytes are missing.
@@ -236,6 +276,7 @@ impl Connection {
                         bytes.get(..24).unwrap_or(bytes),
                     ]
                     .concat();
+                    handler.passed_over(from, bytes);
                     return self.fail(from, Violation::NoPreface { first }, handler);
                 }
                 rest
@@ -313,9 +354,9 @@ impl Connection {
                     }
                     _ => CONTROL_LIMIT,
                 };
-                let room = keep.saturating_sub(half.payload.len());
-                half.payload
-                    .extend_from_slice(now.get(..room).unwrap_or(now));
+                let room = keep.saturating_sub(half.payload.bytes.len());
+                let kept = now.get(..room).unwrap_or(now);
+                half.payload.append(kept, handler.locate(kept));
                 let remaining = remaining.saturating_sub(now.len() as u32);
                 half.state = State::Payload { header, remaining };
                 if remaining == 0 {
@@ -333,7 +374,10 @@ impl Connection {
                 };
                 rest
             }
-            State::Lost => &[],
+            State::Lost => {
+                handler.passed_over(from, bytes);
+                &[]
+            }
         }
     }
 
@@ -398,7 +442,7 @@ impl Connection {
             _ => {
                 let before = match header.kind {
                     FrameType::Headers | FrameType::PushPromise => Some(0),
-                    FrameType::Continuation => Some(half.block.len()),
+                    FrameType::Continuation => Some(half.block.bytes.len()),
                     _ => None,
                 };
                 let too_long = before
@@ -454,6 +498,7 @@ impl Connection {
         let half = self.half(from);
         half.state = AT_FRAME;
         let payload = std::mem::take(&mut half.payload);
+        let octets = payload.bytes.as_slice();
         let exact = match header.kind {
             FrameType::RstStream | FrameType::WindowUpdate => header.length == 4,
             FrameType::Ping => header.length == 8,
@@ -467,10 +512,10 @@ impl Connection {
             handler.violation(from, header.bad_size());
         }
         match header.kind {
-            FrameType::Headers | FrameType::PushPromise => match fragment(&header, &payload) {
+            FrameType::Headers | FrameType::PushPromise => match fragment(&header, octets) {
                 Some(fragment) => {
                     half.block.clear();
-                    half.block.extend_from_slice(fragment);
+                    half.block.append_part(&payload, fragment);
                     half.block_of = Some(header);
                     if header.has(flags::END_HEADERS) {
                         self.block_complete(from, handler);
@@ -483,32 +528,32 @@ impl Connection {
                 }
             },
             FrameType::Continuation => {
-                half.block.extend_from_slice(&payload);
+                half.block.append_part(&payload, 0..octets.len());
                 if header.has(flags::END_HEADERS) {
                     self.block_complete(from, handler);
                 }
             }
             FrameType::RstStream => {
-                if let Some(code) = payload.first_chunk() {
+                if let Some(code) = octets.first_chunk() {
                     handler.rst_stream(from, header.stream_id, u32::from_be_bytes(*code));
                     self.flow.reset(header.stream_id);
                 }
             }
-            FrameType::Settings => self.settings(from, &header, &payload, handler),
+            FrameType::Settings => self.settings(from, &header, octets, handler),
             FrameType::Ping => {
-                if let Some(opaque) = payload.first_chunk() {
+                if let Some(opaque) = octets.first_chunk() {
                     handler.ping(from, header.has(flags::ACK), u64::from_be_bytes(*opaque));
                 }
             }
             FrameType::GoAway => {
-                if let Some((&[a, b, c, d, e, f, g, h], debug)) = payload.split_first_chunk::<8>() {
+                if let Some((&[a, b, c, d, e, f, g, h], debug)) = octets.split_first_chunk::<8>() {
                     let last_stream_id = u32::from_be_bytes([a & 0x7f, b, c, d]);
                     let code = u32::from_be_bytes([e, f, g, h]);
                     handler.goaway(from, last_stream_id, code, debug);
                 }
             }
             FrameType::WindowUpdate => {
-                if let Some(&[a, b, c, d]) = payload.first_chunk() {
+                if let Some(&[a, b, c, d]) = octets.first_chunk() {
                     let increment = u32::from_be_bytes([a & 0x7f, b, c, d]);
                     self.window_update(from, header.stream_id, increment, handler);
                 }
@@ -592,9 +637,14 @@ impl Connection {
         let block = std::mem::take(&mut half.block);
         let mut headers = Headers {
             fields: Vec::new(),
-            block_bytes: block.len(),
+            block_bytes: block.bytes.len(),
         };
-        let decoded = half.hpack.decode(&block, |field| {
+        let seen = Block {
+            bytes: &block.bytes,
+            origins: &block.origins,
+        };
+        let decoded = half.hpack.decode(seen.bytes, |field| {
+            handler.field(from, &field, &seen);
             headers.fields.push(Header {
                 name: String::from_utf8_lossy(field.name).into_owned(),
                 value: String::from_utf8_lossy(field.value).into_owned(),
@@ -638,7 +688,7 @@ fn split(bytes: &[u8], limit: u32) -> (&[u8], &[u8]) {
 
 /// The header block fragment in the payload of HEADERS or PUSH_PROMISE: without padding,
 /// priority and promised stream.
-fn fragment<'a>(header: &FrameHeader, payload: &'a [u8]) -> Option<&'a [u8]> {
+fn fragment(header: &FrameHeader, payload: &[u8]) -> Option<Range<usize>> {
     let mut rest = payload;
     let mut padding = 0;
     if header.has(flags::PADDED) {
@@ -652,5 +702,6 @@ fn fragment<'a>(header: &FrameHeader, payload: &'a [u8]) -> Option<&'a [u8]> {
     if header.kind == FrameType::PushPromise {
         rest = rest.get(4..)?;
     }
-    rest.get(..rest.len().checked_sub(padding)?)
+    let start = payload.len().checked_sub(rest.len())?;
+    Some(start..payload.len().checked_sub(padding)?).filter(|part| part.start <= part.end)
 }

@@ -11,7 +11,7 @@ mod header;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, Handler, Violation};
+pub use connection::{Block, Connection, Handler, Violation};
 pub use flow::{WINDOW_DEFAULT, WINDOW_MAX};
 pub use frame::{FrameHeader, FrameType, error_code_name, flags, setting_name};
 pub use header::{Header, Headers};

@@ -1,0 +1,68 @@
+//! A real dockerd behind `buildtap proxy`, and the scriptable client of `buildtap-fixtures` in front of it.
+
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use buildtap_fixtures::peers::client::{FakeClient, Outcome};
+use buildtap_fixtures::peers::net::Address;
+use buildtap_fixtures::peers::script::ClientScript;
+use buildtap_tests::lab::{Flavour, daemon};
+use buildtap_tests::process::Finished;
+use buildtap_tests::program::Proxy;
+use buildtap_tests::trace::Trace;
+use tempfile::TempDir;
+
+/// A dockerd behind `buildtap proxy`.
+pub(crate) struct Bed {
+    proxy: Proxy,
+    home: TempDir,
+}
+
+impl Bed {
+    /// With `buildtap proxy` so called, in a directory of its own; `None` when tests with docker are skipped.
+    pub(crate) fn new(flavour: Flavour, arguments: &[&str]) -> Option<Self> {
+        let daemon = daemon(flavour)?;
+        let home = TempDir::new().unwrap();
+        let listen = format!("unix://{}", home.path().join("tap.sock").display());
+        let upstream = format!("unix://{}", daemon.socket().display());
+        let proxy = Proxy::start(home.path(), &listen, &upstream, arguments);
+        Some(Bed { proxy, home })
+    }
+
+    /// Builds as the script says, in a thread.
+    pub(crate) fn client(&self, script: ClientScript) -> JoinHandle<Outcome> {
+        let path = self.proxy.address.strip_prefix("unix://").unwrap();
+        let address = Address::Unix(path.into());
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(FakeClient::new(script).build(&address))
+        })
+    }
+
+    /// Waits for a finding, and says how long that took since `start`.
+    pub(crate) fn wait_for(&mut self, code: &str, start: Instant) -> Duration {
+        let headline = format!(" {code}");
+        self.proxy.process.wait_for_stderr(code, |said| {
+            let found = said
+                .lines()
+                .any(|line| line.starts_with("buildtap: ") && line.ends_with(&headline));
+            found.then_some(())
+        });
+        start.elapsed()
+    }
+
+    /// Ends buildtap, which was to write JSON to `trace.jsonl`, and reads that.
+    pub(crate) fn finish_with_trace(self) -> Trace {
+        self.proxy.process.interrupt().success();
+        Trace::read(&self.home.path().join("trace.jsonl"))
+    }
+
+    /// Ends buildtap.
+    pub(crate) fn finish(self) -> Finished {
+        self.proxy.process.interrupt().success()
+    }
+}

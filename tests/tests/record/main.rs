@@ -1,0 +1,8 @@
+//! `--record`, by the program itself: what is in the file, what becomes of it when something goes wrong, and what
+//! Wireshark makes of it.
+
+mod disk;
+mod killed;
+mod read;
+mod scene;
+mod wireshark;
