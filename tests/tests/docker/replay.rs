@@ -280,6 +280,7 @@ fn bollard_builds_against_what_docker_recorded_and_against_itself() {
     let played = Played::start_file(&shop, &shop.file("own.pcapng"), &[]);
     let (client, played) = played.against(build("again"));
     assert_matches(&client, &played);
+    assert!(!played.stderr.contains("incomplete"), "{played}");
     assert_eq!(files(&shop.file("again")), files(&shop.file("direct")));
 
     // docker asks for the context to be fetched, bollard sends it: that is a difference, and no obstacle.
