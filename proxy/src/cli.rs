@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use buildtap_decoder::redact::Regex;
+use buildtap_fixtures::replay::{Matching, Timing};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::address::Address;
@@ -58,6 +59,9 @@ pub enum Command {
     /// Say how two recorded sessions differ
     #[command(long_about = DIFF_ABOUT, after_long_help = DIFF_HELP)]
     Diff(DiffArgs),
+    /// Play a recorded session: as the daemon for a client, or as the client for a daemon
+    #[command(long_about = REPLAY_ABOUT, after_long_help = REPLAY_HELP)]
+    Replay(ReplayArgs),
     /// Show a build session without needing a daemon
     #[command(after_long_help = DEMO_HELP)]
     Demo(DemoArgs),
@@ -129,6 +133,28 @@ Examples:
   buildtap diff before.json after.json         two cassettes, or one of each kind
 
 Exit status: 0 if they mean the same, 1 if they differ, 2 if they could not be compared.";
+
+const REPLAY_ABOUT: &str = "\
+Plays one side of a recorded session: a capture, or a cassette made of one.
+
+As the daemon, it answers as the recorded one did, calls the client's session, asks for the
+client's own files and sends the recorded output. As the client, it asks what the recorded one
+asked, and compares what the daemon does. Neither needs docker. What is done waits for what was
+done before it in the recording, not for the clock.
+
+What differs from the recording is written to standard error when the session is over.";
+
+const REPLAY_HELP: &str = "\
+Examples:
+  buildtap replay export.pcapng --as daemon --once
+  buildtap replay export.pcapng --as daemon --listen unix:///tmp/fake.sock
+  DOCKER_HOST=unix:///tmp/fake.sock docker build --output out .
+  buildtap replay export.pcapng --as client --connect unix:///var/run/docker.sock
+
+Standard output has one line, as soon as clients can connect: the address of the socket.
+
+Exit status: 0 if everything matched the recording; 1 if something differed, or buildtap itself
+failed; 2 for wrong usage.";
 
 const DEMO_HELP: &str = "\
 Examples:
@@ -253,6 +279,48 @@ pub struct ReadingArgs {
     /// With which schemas.
     #[command(flatten)]
     pub schemas: SchemaArgs,
+}
+
+/// Arguments of `buildtap replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The capture or cassette
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which side to play
+    #[arg(long = "as", value_enum, value_name = "SIDE")]
+    pub side: PlayedSide,
+    /// Where the daemon listens: unix:///path or tcp://host:port; a private socket if not given
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "connect")]
+    pub listen: Option<Address>,
+    /// Let --listen be reachable from other machines
+    #[arg(long, requires = "listen")]
+    pub allow_remote: bool,
+    /// The daemon that the client talks to: unix:///path or tcp://host:port
+    #[arg(long, value_name = "ADDRESS", required_if_eq("side", "client"))]
+    pub connect: Option<Address>,
+    /// What has to be as it was: `strict` for all but ids, `fields` for what says what is built,
+    /// `method` for methods and paths alone
+    #[arg(long = "match", value_name = "HOW", default_value = "fields")]
+    pub matching: Matching,
+    /// How fast: `fast`, `recorded`, or xN for N times faster than recorded
+    #[arg(long, value_name = "HOW", default_value = "fast")]
+    pub timing: Timing,
+    /// How long nothing may happen before what is waited for is reported as missing
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub patience: Duration,
+    /// As the daemon, end after one session
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// The sides of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlayedSide {
+    /// Answer a client
+    Daemon,
+    /// Ask a daemon
+    Client,
 }
 
 /// Arguments of `buildtap demo`.

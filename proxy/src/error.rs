@@ -76,6 +76,9 @@ pub enum Error {
     /// Contents of a recording are gone.
     #[error("cannot read the temporary file for contents ({0}); look whether the disk is broken")]
     Contents(#[source] io::Error),
+    /// A recording cannot be played.
+    #[error(transparent)]
+    Replay(#[from] buildtap_fixtures::replay::ReplayError),
     /// The system refuses what normally works.
     #[error(
         "cannot {doing} ({error}). The system may be out of processes or file descriptors: see ulimit -a"

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, Format, ProxyArgs, RecordingArgs, RedactionArgs, RunArgs, Scenario,
-    SchemaArgs, ShowArgs, ViewArgs,
+    Cli, Command, DemoArgs, Format, PlayedSide, ProxyArgs, RecordingArgs, RedactionArgs,
+    ReplayArgs, RunArgs, Scenario, SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
@@ -19,6 +19,7 @@ use buildtap::error::{Error, FAILURE};
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
 use buildtap::record::{self, Ending, Recorded, Recorder};
+use buildtap::replay;
 use buildtap::schemas::schemas;
 use buildtap::show::show;
 use buildtap::tap::Tap;
@@ -31,6 +32,7 @@ use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
+use buildtap_fixtures::replay::Outcome;
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Proxy(args) => runtime.block_on(proxy(args)),
         Command::Demo(args) => runtime.block_on(play(args)),
+        Command::Replay(args) => runtime.block_on(play_again(args)),
         Command::Show(args) => {
             let _context = runtime.enter();
             show_file(args)
@@ -303,6 +306,37 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
     watching.finish();
     eprintln!("buildtap: the demo's client says: {}", ending?);
     Ok(ExitCode::SUCCESS)
+}
+
+async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
+    let options = replay::Options {
+        file: args.file,
+        matching: args.matching,
+        timing: args.timing,
+        patience: args.patience,
+    };
+    let matched = match (args.side, args.connect) {
+        (PlayedSide::Client, Some(connect)) => {
+            let outcome = replay::client(&options, &connect).await?;
+            eprintln!("{outcome}");
+            outcome.matches()
+        }
+        _ => {
+            let mut signals = signals()?;
+            let listen = replay::Listen {
+                address: args.listen,
+                allow_remote: args.allow_remote,
+                socket_parent: command::socket_parent(&Environment::of_process()),
+            };
+            let tell = |outcome: &Outcome| eprintln!("{outcome}");
+            let stop = signals.stop();
+            replay::daemon(&options, listen, args.once, tell, stop).await?
+        }
+    };
+    Ok(match matched {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(FAILURE),
+    })
 }
 
 fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
