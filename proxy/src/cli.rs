@@ -36,6 +36,7 @@ Examples:
   buildtap run --log -- cargo test         see what a test suite says to the daemon
   buildtap proxy                           a socket to point any client at
   buildtap show capture.pcapng             look at what was recorded
+  buildtap redact capture.pcapng safe.pcapng   before passing it on
 
 `buildtap COMMAND --help` tells more.";
 
@@ -51,6 +52,9 @@ pub enum Command {
     /// Show a capture file, of buildtap or of tcpdump
     #[command(after_long_help = SHOW_HELP)]
     Show(ShowArgs),
+    /// Copy a capture file without the secrets in it
+    #[command(long_about = REDACT_ABOUT, after_long_help = REDACT_HELP)]
+    Redact(RedactArgs),
     /// Show a build session without needing a daemon
     #[command(after_long_help = DEMO_HELP)]
     Demo(DemoArgs),
@@ -101,6 +105,24 @@ Examples:
   buildtap show session.pcapng.zst
   buildtap show --follow --log session.pcapng
   buildtap show --format json session.pcapng | jq .";
+
+const REDACT_ABOUT: &str = "\
+Copies a capture file, of buildtap or of tcpdump, and masks the secrets in it.
+
+The copy has the same packets, with the same lengths and times: it decodes as the original does.
+Secrets become asterisks, in whatever they are wrapped. What cannot be decoded may be secret, too,
+and becomes zeros: other protocols, TLS, packets that are not TCP, connections whose beginning
+is not in the capture.";
+
+const REDACT_HELP: &str = "\
+Examples:
+  buildtap redact session.pcapng safe.pcapng
+  buildtap redact tcpdump.pcap safe.pcap.gz
+  buildtap redact --mask 'corp-[a-z0-9]+' --drop-file-contents session.pcapng safe.pcapng
+  tcpdump -i lo -w - port 2375 | buildtap redact - safe.pcap
+
+The file is created for you alone (mode 0600) and compressed if its name ends in .zst or .gz.
+What no rule knows for a secret stays: look at the copy before you pass it on.";
 
 const DEMO_HELP: &str = "\
 Examples:
@@ -183,6 +205,23 @@ pub struct ShowArgs {
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
+}
+
+/// Arguments of `buildtap redact`.
+#[derive(Debug, Args)]
+pub struct RedactArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// The copy; what the file held before is overwritten
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// What else is masked.
+    #[command(flatten)]
+    pub redaction: RedactionArgs,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
 }
 
 /// Arguments of `buildtap demo`.

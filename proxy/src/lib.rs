@@ -36,6 +36,7 @@ pub mod listen;
 pub mod notice;
 pub mod output;
 pub mod record;
+pub mod redact;
 pub mod relay;
 pub mod schemas;
 pub mod show;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, Format, ProxyArgs, RecordingArgs, RedactionArgs, RunArgs, Scenario,
-    SchemaArgs, ShowArgs, ViewArgs,
+    Cli, Command, DemoArgs, Format, ProxyArgs, RecordingArgs, RedactArgs, RedactionArgs, RunArgs,
+    Scenario, SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
@@ -17,6 +17,7 @@ use buildtap::error::{Error, FAILURE};
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
 use buildtap::record::{self, Ending, Recorded, Recorder};
+use buildtap::redact::{Redacted, redact};
 use buildtap::schemas::schemas;
 use buildtap::show::show;
 use buildtap::tap::Tap;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             let _context = runtime.enter();
             show_file(args)
         }
+        Command::Redact(args) => redact_file(args),
     };
     done.unwrap_or_else(|error| failed(&error, on_run))
 }
@@ -330,6 +332,23 @@ fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn redact_file(args: RedactArgs) -> Result<ExitCode, Error> {
+    let redaction = redaction(args.redaction, &args.schemas)?;
+    let Redacted { report, plan } = redact(&args.input, &args.output, redaction)?;
+    let output = args.output.display();
+    let notes = plan.notes();
+    let cut = match (notes.cut_tail, notes.is_packing_cut) {
+        (None, false) => "",
+        _ => "; the capture ends within a packet or block, which is left out",
+    };
+    eprintln!("buildtap: {output}: {report}{cut}.");
+    let Some(broken) = plan.broken() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    eprintln!("buildtap: {output} ends where the capture cannot be read further: {broken}.");
+    Ok(ExitCode::from(FAILURE))
 }
 
 fn signals() -> Result<Signals, Error> {
