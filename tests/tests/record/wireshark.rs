@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::scene::Stage;
 
 /// Whether there is one; on a build machine there must be.
-fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     let is_there = Path::new("/usr/bin/tshark").exists();
     assert!(
         is_there || std::env::var_os("CI").is_none(),
@@ -58,7 +58,7 @@ fn record(scene: Scene) -> TempDir {
 }
 
 /// Nothing that is wrong with packets, of which there are enough.
-fn assert_clean(home: &TempDir, arguments: &[&str]) {
+pub(crate) fn assert_clean(home: &TempDir, arguments: &[&str]) {
     let all = tshark(home, arguments, "", &["frame.number"]).len();
     assert!(all > 50, "{all}");
     let good = "tcp.checksum.status == 1 && ip.checksum.status == 1";
