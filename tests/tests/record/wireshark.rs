@@ -53,7 +53,7 @@ fn record(scene: Scene) -> TempDir {
     let stage = Stage::set(scene, "build.pcapng", &[]);
     let ending = stage.play();
     let (home, finished) = stage.finish();
-    assert!(ending.contains("complete"), "{ending}\n{finished}");
+    assert!(ending.contains("is done"), "{ending}\n{finished}");
     home
 }
 
@@ -68,7 +68,8 @@ pub(crate) fn assert_right(home: &TempDir, arguments: &[&str]) {
 /// Nothing is wrong with packets, of which there are enough.
 fn assert_clean(home: &TempDir, arguments: &[&str]) {
     assert_right(home, arguments);
-    let bad = "_ws.malformed || tcp.analysis.flags || tcp.analysis.lost_segment || \
+    // The packet that says that buildtap watched no longer is one acknowledgement too many.
+    let bad = "_ws.malformed || (tcp.analysis.flags && !tcp.analysis.duplicate_ack) || \
                _ws.expert.severity == \"Error\"";
     let found = tshark(
         home,
@@ -89,10 +90,11 @@ fn an_upgraded_session_is_dissected() {
         return;
     }
     let home = record(scenario::demo_build().by(Mode::Engine));
-    let arguments = ["-d", "tcp.port==2375,http"];
+    // Nothing has to be decoded "as".
+    let arguments = [];
     assert_clean(&home, &arguments);
     let protocols = protocols(&home, &arguments);
-    for layers in ["raw:ip:tcp:http", "tcp:http2", ":grpc"] {
+    for layers in ["raw:ip:tcp:http\n", "tcp:http:http2", ":http2:grpc"] {
         assert!(protocols.contains(layers), "{layers}\n{protocols}");
     }
     let upgrades = tshark(
