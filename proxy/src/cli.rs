@@ -197,7 +197,7 @@ pub struct ProxyArgs {
 /// What is recorded: the same for `run` and `proxy`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RecordingArgs {
-    /// Record all that is said to a capture file (pcapng; compressed if its name ends in .zst)
+    /// Record all that is said to a capture file (pcapng; compressed if its name ends in .zst or .gz)
     ///
     /// Wireshark, tshark and `buildtap show` read it, also while it is written. The file is
     /// created for you alone (mode 0600); what it held before is overwritten.
