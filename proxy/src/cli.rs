@@ -37,6 +37,7 @@ Examples:
   buildtap run --log -- cargo test         see what a test suite says to the daemon
   buildtap proxy                           a socket to point any client at
   buildtap show capture.pcapng             look at what was recorded
+  buildtap redact build.pcapng safe.pcapng   the same without its secrets, to pass it on
   buildtap diff good.pcapng bad.pcapng     what one client does and the other does not
 
 `buildtap COMMAND --help` tells more.";
@@ -53,6 +54,9 @@ pub enum Command {
     /// Show a capture file, of buildtap or of tcpdump
     #[command(after_long_help = SHOW_HELP)]
     Show(ShowArgs),
+    /// Copy a capture file without the secrets in it
+    #[command(long_about = REDACT_ABOUT, after_long_help = REDACT_HELP)]
+    Redact(RedactArgs),
     /// Write a recorded session as JSON, to be edited, kept and played again
     #[command(after_long_help = CASSETTE_HELP)]
     Cassette(CassetteArgs),
@@ -112,6 +116,24 @@ Examples:
   buildtap show session.pcapng.zst
   buildtap show --follow --log session.pcapng
   buildtap show --format json session.pcapng | jq .";
+
+const REDACT_ABOUT: &str = "\
+Copies a capture file, of buildtap or of tcpdump, and masks the secrets in it.
+
+The copy has the same packets, with the same lengths and times: it decodes as the original does.
+Secrets become asterisks, in whatever they are wrapped. What cannot be decoded may be secret, too,
+and becomes zeros: other protocols, TLS, packets that are not TCP, connections whose beginning
+is not in the capture.";
+
+const REDACT_HELP: &str = "\
+Examples:
+  buildtap redact session.pcapng safe.pcapng
+  buildtap redact tcpdump.pcap safe.pcap.gz
+  buildtap redact --mask 'corp-[a-z0-9]+' --drop-file-contents session.pcapng safe.pcapng
+  tcpdump -i lo -w - port 2375 | buildtap redact - safe.pcap
+
+The file is created for you alone (mode 0600) and compressed if its name ends in .zst or .gz.
+What no rule knows for a secret stays: look at the copy before you pass it on.";
 
 const CASSETTE_HELP: &str = "\
 Examples:
@@ -201,7 +223,7 @@ pub struct ProxyArgs {
 /// What is recorded: the same for `run` and `proxy`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RecordingArgs {
-    /// Record all that is said to a capture file (pcapng; compressed if its name ends in .zst)
+    /// Record all that is said to a capture file (pcapng; compressed if its name ends in .zst or .gz)
     ///
     /// Wireshark, tshark and `buildtap show` read it, also while it is written. The file is
     /// created for you alone (mode 0600); what it held before is overwritten.
@@ -237,6 +259,23 @@ pub struct ShowArgs {
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
+}
+
+/// Arguments of `buildtap redact`.
+#[derive(Debug, Args)]
+pub struct RedactArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// The copy; what the file held before is overwritten
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// What else is masked.
+    #[command(flatten)]
+    pub redaction: RedactionArgs,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
 }
 
 /// Arguments of `buildtap cassette`.

@@ -62,6 +62,9 @@ pub enum Error {
     /// A capture cannot be shown.
     #[error(transparent)]
     Show(#[from] crate::show::ShowError),
+    /// A capture cannot be copied without its secrets.
+    #[error(transparent)]
+    Redact(#[from] crate::redact::RedactError),
     /// A capture or cassette cannot be used.
     #[error("{path}: {error}")]
     Recording {

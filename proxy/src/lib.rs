@@ -38,6 +38,7 @@ pub mod listen;
 pub mod notice;
 pub mod output;
 pub mod record;
+pub mod redact;
 pub mod relay;
 pub mod replay;
 pub mod schemas;

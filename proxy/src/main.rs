@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, Format, PlayedSide, ProxyArgs, RecordingArgs, RedactionArgs,
-    ReplayArgs, RunArgs, Scenario, SchemaArgs, ShowArgs, ViewArgs,
+    Cli, Command, DemoArgs, Format, PlayedSide, ProxyArgs, RecordingArgs, RedactArgs,
+    RedactionArgs, ReplayArgs, RunArgs, Scenario, SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
@@ -19,6 +19,7 @@ use buildtap::error::{Error, FAILURE};
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
 use buildtap::record::{self, Ending, Recorded, Recorder};
+use buildtap::redact::{Redacted, redact};
 use buildtap::replay;
 use buildtap::schemas::schemas;
 use buildtap::show::show;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
             let _context = runtime.enter();
             show_file(args)
         }
+        Command::Redact(args) => redact_file(args),
         Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
         Command::Diff(args) => match diff(&args) {
             Ok(true) => Ok(ExitCode::SUCCESS),
@@ -379,6 +381,23 @@ fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn redact_file(args: RedactArgs) -> Result<ExitCode, Error> {
+    let redaction = redaction(args.redaction, &args.schemas)?;
+    let Redacted { report, plan } = redact(&args.input, &args.output, redaction)?;
+    let output = args.output.display();
+    let notes = plan.notes();
+    let cut = match (notes.cut_tail, notes.is_packing_cut) {
+        (None, false) => "",
+        _ => "; the capture ends within a packet or block, which is left out",
+    };
+    eprintln!("buildtap: {output}: {report}{cut}.");
+    let Some(broken) = plan.broken() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    eprintln!("buildtap: {output} ends where the capture cannot be read further: {broken}.");
+    Ok(ExitCode::from(FAILURE))
 }
 
 fn signals() -> Result<Signals, Error> {
