@@ -51,6 +51,9 @@ pub enum Command {
     /// Show a capture file, of buildtap or of tcpdump
     #[command(after_long_help = SHOW_HELP)]
     Show(ShowArgs),
+    /// Write a capture in a form that other programs read better
+    #[command(long_about = EXPORT_ABOUT, after_long_help = EXPORT_HELP)]
+    Export(ExportArgs),
     /// Show a build session without needing a daemon
     #[command(after_long_help = DEMO_HELP)]
     Demo(DemoArgs),
@@ -101,6 +104,19 @@ Examples:
   buildtap show session.pcapng.zst
   buildtap show --follow --log session.pcapng
   buildtap show --format json session.pcapng | jq .";
+
+const EXPORT_ABOUT: &str = "\
+Writes a capture in a form that other programs read better. The name's ending says which:
+
+  .pcapng, .pcapng.zst  for Wireshark and tshark: the connections as they were, and every one that
+                        is inside another (in an exec tunnel, in a Control.Session call) once more
+                        as a TCP conversation of its own; with a folder of settings beside it";
+
+const EXPORT_HELP: &str = "\
+Examples:
+  buildtap export session.pcapng --to nested.pcapng
+  WIRESHARK_CONFIG_DIR=nested.wireshark wireshark nested.pcapng
+  WIRESHARK_CONFIG_DIR=nested.wireshark tshark -r nested.pcapng -Y grpc";
 
 const DEMO_HELP: &str = "\
 Examples:
@@ -183,6 +199,29 @@ pub struct ShowArgs {
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
+}
+
+/// Arguments of `buildtap export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to write (mode 0600); what the file held before is overwritten
+    #[arg(long, value_name = "OUT")]
+    pub to: PathBuf,
+    /// The folder for Wireshark's settings; beside OUT if not given
+    #[arg(long, value_name = "DIR")]
+    pub profile: Option<PathBuf>,
+    /// Do not mask passwords, tokens and secrets
+    #[arg(long)]
+    pub show_secrets: bool,
+    /// What else is masked.
+    #[command(flatten)]
+    pub redaction: RedactionArgs,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
 }
 
 /// Arguments of `buildtap demo`.

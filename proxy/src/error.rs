@@ -61,6 +61,9 @@ pub enum Error {
     /// A capture cannot be shown.
     #[error(transparent)]
     Show(#[from] crate::show::ShowError),
+    /// A capture cannot be exported.
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
     /// The system refuses what normally works.
     #[error(
         "cannot {doing} ({error}). The system may be out of processes or file descriptors: see ulimit -a"

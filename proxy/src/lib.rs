@@ -15,7 +15,7 @@
 //! | [`record`] | the capture file that `--record` writes |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
-//! | [`show`], [`demo`] | the commands of these names |
+//! | [`show`], [`export`], [`demo`] | the commands of these names |
 //! | [`error`], [`notice`] | sentences for the operator |
 //!
 //! What does not live here: any knowledge of what the bytes mean. That is `buildtap-decoder`,
@@ -32,6 +32,7 @@ mod client_process;
 pub mod command;
 pub mod demo;
 pub mod error;
+pub mod export;
 pub mod listen;
 pub mod notice;
 pub mod output;

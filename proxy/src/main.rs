@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, Format, ProxyArgs, RecordingArgs, RedactionArgs, RunArgs, Scenario,
-    SchemaArgs, ShowArgs, ViewArgs,
+    Cli, Command, DemoArgs, ExportArgs, Format, ProxyArgs, RecordingArgs, RedactionArgs, RunArgs,
+    Scenario, SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
 use buildtap::error::{Error, FAILURE};
+use buildtap::export::export;
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
 use buildtap::record::{self, Ending, Recorded, Recorder};
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Proxy(args) => runtime.block_on(proxy(args)),
         Command::Demo(args) => runtime.block_on(play(args)),
+        Command::Export(args) => export_file(args),
         Command::Show(args) => {
             let _context = runtime.enter();
             show_file(args)
@@ -329,6 +331,22 @@ fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
             return Err(error.into());
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
+    let redaction = match args.show_secrets {
+        true => None,
+        false => Some(Arc::new(redaction(args.redaction, &args.schemas)?)),
+    };
+    let about = record::about(None, args.show_secrets);
+    let to = &args.to;
+    let exported = export(&args.file, to, args.profile.as_deref(), redaction, about)?;
+    let (to, profile) = (to.display(), exported.profile.display());
+    eprintln!(
+        "buildtap: wrote {} to {to}; to look at it: WIRESHARK_CONFIG_DIR={profile} wireshark {to}",
+        exported.written
+    );
     Ok(ExitCode::SUCCESS)
 }
 
