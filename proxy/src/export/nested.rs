@@ -182,8 +182,7 @@ impl<W: Write> Nested<W> {
                 Update::TransferEnded(transfer) => {
                     let transfer = self.decoder.trace().transfers.get(transfer);
                     self.written.sends_packets |= transfer.is_some_and(|transfer| {
-                        transfer.service.ends_with(".FileSend")
-                            && transfer.flavour == Flavour::Packet
+                        transfer.service == "FileSend" && transfer.flavour == Flavour::Packet
                     });
                 }
                 _ => {}
