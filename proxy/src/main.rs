@@ -344,7 +344,8 @@ fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
     let exported = export(&args.file, to, args.profile.as_deref(), redaction, about)?;
     let (to, profile) = (to.display(), exported.profile.display());
     eprintln!(
-        "buildtap: wrote {} to {to}; to look at it: WIRESHARK_CONFIG_DIR={profile} wireshark {to}",
+        "buildtap: wrote {} to {to}; to look at it:\n  \
+         WIRESHARK_CONFIG_DIR={profile} wireshark {to}",
         exported.written
     );
     Ok(ExitCode::SUCCESS)

@@ -30,9 +30,10 @@ const FIRST_PORT: u16 = 20_000;
 /// So many, before the next address.
 const PORTS: u32 = 40_000;
 
-/// What one event leads to waits here only until it is written, so this bounds no more than what
-/// one packet of a capture holds.
-const PENDING: usize = 1 << 30;
+/// Bytes and pieces that one event may lead to: what a large packet holds, on every level. It bounds
+/// what becomes of packets that hold much more than they seem to, as compressed messages may.
+const PENDING_BYTES: usize = 256 << 20;
+const PENDING: usize = 4 << 20;
 
 /// What is spoken behind a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +114,7 @@ impl<W: Write> Nested<W> {
     pub fn new(writer: Writer<W>) -> Self {
         let options = Options {
             limits: Limits {
-                pending_previews: PENDING,
+                pending_previews: PENDING_BYTES,
                 pending_updates: PENDING,
                 ..Limits::default()
             },
