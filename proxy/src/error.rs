@@ -7,6 +7,7 @@
 //! | 0 | others | done, or ended by an interrupt |
 //! | 1 | others | buildtap itself failed |
 //! | 2 | all | wrong usage: nothing was done |
+//! | 0, 1, 2 | `diff` | the sessions mean the same; they differ; they could not be compared |
 //! | 125 | `run` | buildtap itself failed, before or while the command ran |
 //! | 126 | `run` | the command cannot be executed |
 //! | 127 | `run` | there is no such command |
@@ -64,6 +65,20 @@ pub enum Error {
     /// A capture cannot be exported.
     #[error(transparent)]
     Export(#[from] crate::export::ExportError),
+    /// A capture or cassette cannot be used.
+    #[error("{path}: {error}")]
+    Recording {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        error: buildtap_fixtures::recording::RecordingError,
+    },
+    /// A cassette cannot be written.
+    #[error(transparent)]
+    Cassette(#[from] buildtap_fixtures::cassette::CassetteError),
+    /// Contents of a recording are gone.
+    #[error("cannot read the temporary file for contents ({0}); look whether the disk is broken")]
+    Contents(#[source] io::Error),
     /// The system refuses what normally works.
     #[error(
         "cannot {doing} ({error}). The system may be out of processes or file descriptors: see ulimit -a"

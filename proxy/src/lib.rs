@@ -15,7 +15,7 @@
 //! | [`record`] | the capture file that `--record` writes |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
-//! | [`show`], [`export`], [`demo`] | the commands of these names |
+//! | [`show`], [`export`](mod@export), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff) | the commands of these names |
 //! | [`error`], [`notice`] | sentences for the operator |
 //!
 //! What does not live here: any knowledge of what the bytes mean. That is `buildtap-decoder`,
@@ -26,11 +26,13 @@
 //! It promises no stable interface.
 
 pub mod address;
+pub mod cassette;
 pub mod child;
 pub mod cli;
 mod client_process;
 pub mod command;
 pub mod demo;
+pub mod diff;
 pub mod error;
 pub mod export;
 pub mod listen;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
     Cli, Command, DemoArgs, ExportArgs, Format, ProxyArgs, RecordingArgs, RedactionArgs, RunArgs,
@@ -13,6 +14,7 @@ use buildtap::cli::{
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
+use buildtap::diff::diff;
 use buildtap::error::{Error, FAILURE};
 use buildtap::export::export;
 use buildtap::notice::{Notice, Notices};
@@ -28,7 +30,7 @@ use buildtap_decoder::describe::size;
 use buildtap_decoder::masking::Redaction;
 use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
-use buildtap_fixtures::capture::write::create;
+use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use clap::Parser;
 
@@ -60,9 +62,22 @@ fn main() -> ExitCode {
             let _context = runtime.enter();
             show_file(args)
         }
+        Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) => match diff(&args) {
+            Ok(true) => Ok(ExitCode::SUCCESS),
+            Ok(false) => Ok(ExitCode::from(DIFFERENT)),
+            Err(error) => {
+                failed(&error, on_run);
+                Ok(ExitCode::from(TROUBLE))
+            }
+        },
     };
     done.unwrap_or_else(|error| failed(&error, on_run))
 }
+
+/// Exit codes of `diff`, which are those of diff(1).
+const DIFFERENT: u8 = 1;
+const TROUBLE: u8 = 2;
 
 /// How far the relay's threads stand back behind those of the client and the daemon.
 #[cfg(target_os = "linux")]
@@ -170,8 +185,8 @@ impl Recording {
         let output = create(&path)?;
         let about = record::about(command, view.show_secrets);
         let started = Recorder::start(output, path.clone(), &about, notices.clone());
-        let recorder = started.map_err(|error| Error::System {
-            doing: "start a thread",
+        let recorder = started.map_err(|error| CreateError::Refused {
+            path: path.clone(),
             error,
         })?;
         Ok(Some(Recording {

@@ -218,8 +218,11 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
         odd = odd
             .saturating_add(chunk.valid().chars().filter(control).count())
             .saturating_add(chunk.invalid().len());
+        if odd.saturating_mul(ODD_IN) > bytes.len() {
+            return false;
+        }
     }
-    odd == 0 || odd.saturating_mul(ODD_IN) <= bytes.len()
+    true
 }
 
 /// Text of the same length, with something in the place of what is no UTF-8 that neither parts

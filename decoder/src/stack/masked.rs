@@ -1,7 +1,7 @@
 //! What is written down of headers and attributes: without the secrets, unless asked otherwise.
 
 use crate::core::Core;
-use crate::protocol::mask::{MASK, is_secret_header, mask_text, mask_url, mask_value};
+use crate::protocol::mask::{mask_header, mask_text, mask_url, mask_value};
 use crate::text::head;
 
 /// Attributes that are written down of one frontend or exporter.
@@ -39,10 +39,9 @@ pub(super) fn headers<'a>(
             left.is_some()
         })
         .map(|(name, value)| {
-            let value = match () {
-                () if show => value.to_owned(),
-                () if is_secret_header(name) => MASK.to_owned(),
-                () => mask_text(value).into_owned(),
+            let value = match show {
+                true => value.to_owned(),
+                false => mask_header(name, value).into_owned(),
             };
             (name.to_owned(), value)
         })

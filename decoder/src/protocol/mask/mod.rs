@@ -3,7 +3,7 @@
 //! person asked to see secrets.
 //!
 //! The rules err on the side of masking. Masking inside captured bytes, which must keep every
-//! length, is done in [`redact`](crate::redact). Both agree because text is shown as it stands
+//! length, is done in [`redact`]. Both agree because text is shown as it stands
 //! once redacted, with [`MASK`] for what is masked then: what was redacted before looks the same.
 
 mod names;
