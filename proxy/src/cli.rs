@@ -57,6 +57,9 @@ pub enum Command {
     /// Copy a capture file without the secrets in it
     #[command(long_about = REDACT_ABOUT, after_long_help = REDACT_HELP)]
     Redact(RedactArgs),
+    /// Write a capture in a form that other programs read better
+    #[command(long_about = EXPORT_ABOUT, after_long_help = EXPORT_HELP)]
+    Export(ExportArgs),
     /// Write a recorded session as JSON, to be edited, kept and played again
     #[command(after_long_help = CASSETTE_HELP)]
     Cassette(CassetteArgs),
@@ -134,6 +137,18 @@ Examples:
 
 The file is created for you alone (mode 0600) and compressed if its name ends in .zst or .gz.
 What no rule knows for a secret stays: look at the copy before you pass it on.";
+const EXPORT_ABOUT: &str = "\
+Writes a capture in a form that other programs read better. The name's ending says which:
+
+  .pcapng, .pcapng.zst  for Wireshark and tshark: the connections as they were, and every one that
+                        is inside another (in an exec tunnel, in a Control.Session call) once more
+                        as a TCP conversation of its own; with a folder of settings beside it";
+
+const EXPORT_HELP: &str = "\
+Examples:
+  buildtap export session.pcapng --to nested.pcapng
+  WIRESHARK_CONFIG_DIR=nested.wireshark wireshark nested.pcapng
+  WIRESHARK_CONFIG_DIR=nested.wireshark tshark -r nested.pcapng -Y grpc";
 
 const CASSETTE_HELP: &str = "\
 Examples:
@@ -270,6 +285,29 @@ pub struct RedactArgs {
     /// The copy; what the file held before is overwritten
     #[arg(value_name = "OUT")]
     pub output: PathBuf,
+    /// What else is masked.
+    #[command(flatten)]
+    pub redaction: RedactionArgs,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
+}
+
+/// Arguments of `buildtap export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to write (mode 0600); what the file held before is overwritten
+    #[arg(long, value_name = "OUT")]
+    pub to: PathBuf,
+    /// The folder for Wireshark's settings; beside OUT if not given
+    #[arg(long, value_name = "DIR")]
+    pub profile: Option<PathBuf>,
+    /// Do not mask passwords, tokens and secrets
+    #[arg(long)]
+    pub show_secrets: bool,
     /// What else is masked.
     #[command(flatten)]
     pub redaction: RedactionArgs,

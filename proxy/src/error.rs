@@ -65,6 +65,9 @@ pub enum Error {
     /// A capture cannot be copied without its secrets.
     #[error(transparent)]
     Redact(#[from] crate::redact::RedactError),
+    /// A capture cannot be exported.
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
     /// A capture or cassette cannot be used.
     #[error("{path}: {error}")]
     Recording {

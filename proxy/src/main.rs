@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, Format, PlayedSide, ProxyArgs, RecordingArgs, RedactArgs,
+    Cli, Command, DemoArgs, ExportArgs, Format, PlayedSide, ProxyArgs, RecordingArgs, RedactArgs,
     RedactionArgs, ReplayArgs, RunArgs, Scenario, SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
 use buildtap::diff::diff;
 use buildtap::error::{Error, FAILURE};
+use buildtap::export::export;
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
 use buildtap::record::{self, Ending, Recorded, Recorder};
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Proxy(args) => runtime.block_on(proxy(args)),
         Command::Demo(args) => runtime.block_on(play(args)),
         Command::Replay(args) => runtime.block_on(play_again(args)),
+        Command::Export(args) => export_file(args),
         Command::Show(args) => {
             let _context = runtime.enter();
             show_file(args)
@@ -398,6 +400,23 @@ fn redact_file(args: RedactArgs) -> Result<ExitCode, Error> {
     };
     eprintln!("buildtap: {output} ends where the capture cannot be read further: {broken}.");
     Ok(ExitCode::from(FAILURE))
+}
+
+fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
+    let redaction = match args.show_secrets {
+        true => None,
+        false => Some(Arc::new(redaction(args.redaction, &args.schemas)?)),
+    };
+    let about = record::about(None, args.show_secrets);
+    let to = &args.to;
+    let exported = export(&args.file, to, args.profile.as_deref(), redaction, about)?;
+    let (to, profile) = (to.display(), exported.profile.display());
+    eprintln!(
+        "buildtap: wrote {} to {to}; to look at it:\n  \
+         WIRESHARK_CONFIG_DIR={profile} wireshark {to}",
+        exported.written
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn signals() -> Result<Signals, Error> {
