@@ -96,7 +96,7 @@ fn tell(table: &mut Table, decoder: &mut Decoder, data: &[u8]) {
     while let Some(pending) = table.next_event() {
         let event = match &pending.what {
             Happened::Open(ends) => TapEvent::Open((**ends).clone()),
-            Happened::Chunk { from, bytes } => TapEvent::Chunk {
+            Happened::Chunk { from, bytes, .. } => TapEvent::Chunk {
                 from: *from,
                 bytes: match bytes {
                     Bytes::Segment(range) => &data[range.clone()],

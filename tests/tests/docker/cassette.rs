@@ -73,3 +73,31 @@ fn the_same_build_recorded_twice_differs_in_few_lines() {
 fn the_same_with_buildx() {
     twice(Flavour::Trixie);
 }
+
+/// buildtap's own capture, whose secrets are masked, means what tcpdump's means.
+#[test]
+fn own_captures_and_those_of_tcpdump_mean_the_same() {
+    let Some(daemon) = Daemon::start_another(Flavour::Trixie) else {
+        return;
+    };
+    let shop = Workshop::new();
+    let recording = Recording::start(&daemon, &shop.text("tcpdump.pcap"));
+    let own = shop.text("own.pcapng");
+    let mut arguments = vec!["run", "--record", &own, "--"];
+    arguments.extend(["docker", "build", "--network=none"]);
+    arguments.extend(["--output", "type=local,dest=../out", "tree"]);
+    let mut run = daemon.buildtap(shop.path(), &arguments);
+    Process::run(run.current_dir(shop.context(""))).success();
+    recording.stop();
+    for bad in ["own.pcapng", "own.json"] {
+        if bad == "own.json" {
+            let cassette = ["cassette", "own.pcapng", "-o", bad];
+            Process::run(program::command(shop.path(), &cassette).current_dir(shop.path()))
+                .success();
+        }
+        let diff = ["diff", "tcpdump.pcap", bad];
+        let same = Process::run(program::command(shop.path(), &diff).current_dir(shop.path()));
+        assert_eq!(same.code(), 0, "{same}");
+        assert!(!same.stderr.contains("left out"), "{same}");
+    }
+}
