@@ -9,6 +9,7 @@
 pub mod nested;
 pub mod wireshark;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
@@ -25,6 +26,7 @@ use indicatif::ProgressBar;
 
 use self::nested::{Nested, Written};
 use self::wireshark::{Profile, ProfileError};
+use crate::record::command_line;
 use crate::show::progress_bar;
 
 /// How often the bar is drawn.
@@ -123,8 +125,12 @@ pub fn export(
             None
         }
     };
+    let notes = capture.notes();
     let about = About {
-        command: capture.notes().command,
+        command: match redaction {
+            Some(_) if notes.shows_secrets => notes.command.map(|it| without_values(&it)),
+            _ => notes.command,
+        },
         ..about
     };
     let failed = |error| ExportError::Write {
@@ -156,6 +162,12 @@ pub fn export(
             profile: profile.into_folder(),
         }),
     }
+}
+
+/// A command line that was recorded as it was, as it is recorded otherwise.
+fn without_values(command: &str) -> String {
+    let words: Vec<OsString> = command.split(' ').map(OsString::from).collect();
+    command_line(&words, false)
 }
 
 fn is_same(from: &Path, to: &Path) -> bool {
