@@ -15,7 +15,9 @@
 //! | [`record`] | the capture file that `--record` writes |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
-//! | [`show`], [`demo`] | the commands of these names |
+//! | [`show`], [`demo`], [`explain`] | the commands of these names |
+//! | [`diagnose`] | findings, the cause before what follows from it |
+//! | [`stall`] | whether anything can still move |
 //! | [`error`], [`notice`] | sentences for the operator |
 //!
 //! What does not live here: any knowledge of what the bytes mean. That is `buildtap-decoder`,
@@ -31,7 +33,9 @@ pub mod cli;
 mod client_process;
 pub mod command;
 pub mod demo;
+pub mod diagnose;
 pub mod error;
+pub mod explain;
 pub mod listen;
 pub mod notice;
 pub mod output;
@@ -39,6 +43,7 @@ pub mod record;
 pub mod relay;
 pub mod schemas;
 pub mod show;
+pub mod stall;
 pub mod stream;
 pub mod tap;
 pub mod upstream;

@@ -10,6 +10,7 @@ use buildtap_decoder::event::{Closed, Endpoints, Side, TapEvent, TapId, Time};
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture;
 
+mod diagnosed;
 mod masked;
 mod splits;
 mod truth;
