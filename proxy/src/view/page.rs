@@ -57,8 +57,8 @@ pub fn page(entry: &Entry, output: &Output) -> String {
     for (heading, text) in sections(entry) {
         out.push('\n');
         paint.push(&mut out, Style::Bold, heading);
-        let text = format!("\n    {text}");
-        out.push_str(&wrapped(&text, 4, output.width));
+        out.push('\n');
+        out.push_str(&wrapped(&format!("    {text}"), 4, output.width));
         out.push('\n');
     }
     if !entry.links.is_empty() {

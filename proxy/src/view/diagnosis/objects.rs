@@ -1,4 +1,4 @@
-//! A diagnosis as a JSON object: `docs/findings.md` describes its fields.
+//! A diagnosis as a JSON object: `docs/diagnose.md` describes its fields.
 
 use std::borrow::Cow;
 
