@@ -72,6 +72,7 @@ fn export(
     file: Option<&Path>,
     bytes: u64,
     store: bool,
+    queue: usize,
 ) -> Cost {
     let home = TempDir::new_in(directory).unwrap();
     let exit = home.path().join("daemon.sock");
@@ -79,7 +80,8 @@ fn export(
     let recorder = file.map(|file| {
         let output = create(file).unwrap();
         let about = record::about(None, false);
-        Arc::new(Recorder::start(output, file.to_owned(), &about, Notices::stderr()).unwrap())
+        let (path, notices) = (file.to_owned(), Notices::stderr());
+        Arc::new(Recorder::with_limit(output, path, &about, notices, queue).unwrap())
     });
     let options = Options {
         updates: true,
@@ -240,12 +242,13 @@ fn main() {
         directory.display()
     );
     let run = |file: Option<&Path>, store| {
-        let cost = export(&runtime, home.path(), file, bytes, store);
+        let cost = export(&runtime, home.path(), file, bytes, store, record::QUEUE);
         rustix::fs::sync();
         cost
     };
     for store in [true, false] {
         let (mut throughput, mut processor, mut rates) = (vec![], vec![], [vec![], vec![]]);
+        let mut seconds = [vec![], vec![]];
         let mut noise = Vec::new();
         for _ in 0..rounds {
             let plain = run(None, store);
@@ -256,6 +259,9 @@ fn main() {
             throughput.push(without / recorded.time);
             noise.push(plain.time / again.time);
             processor.push(recorded.processor_time / plain.processor_time);
+            for (seconds, cost) in seconds.iter_mut().zip([&plain, &recorded]) {
+                seconds.push(cost.processor_time / cost.payload as f64 * f64::from(1 << 30));
+            }
             for (rates, cost) in rates.iter_mut().zip([&plain, &recorded]) {
                 rates.push(cost.payload as f64 / cost.time / f64::from(1 << 20));
             }
@@ -288,9 +294,14 @@ fn main() {
             "  processor time, the same ratio      {}",
             spread(&mut processor)
         );
+        let [idle, busy] = seconds.each_mut().map(|seconds| spread(seconds));
+        println!("  processor seconds for a GiB, not    {idle}");
+        println!("  processor seconds for a GiB, rec.   {busy}");
         println!("  MiB/s not recorded                  {without}");
         println!("  MiB/s recorded                      {with}");
     }
+    // Whole, however slow the disk is at present.
+    export(&runtime, home.path(), Some(&file), bytes, false, usize::MAX);
     let len = fs::metadata(&file).unwrap().len() as f64 / f64::from(1 << 30);
     let mut times = Vec::new();
     let mut memory = 0;

@@ -36,6 +36,7 @@ Examples:
   buildtap run --log -- cargo test         see what a test suite says to the daemon
   buildtap proxy                           a socket to point any client at
   buildtap show capture.pcapng             look at what was recorded
+  buildtap diff good.pcapng bad.pcapng     what one client does and the other does not
 
 `buildtap COMMAND --help` tells more.";
 
@@ -57,6 +58,12 @@ pub enum Command {
     /// Tell what a finding means, and what to change
     #[command(after_long_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
+    /// Write a recorded session as JSON, to be edited, kept and played again
+    #[command(after_long_help = CASSETTE_HELP)]
+    Cassette(CassetteArgs),
+    /// Say how two recorded sessions differ
+    #[command(long_about = DIFF_ABOUT, after_long_help = DIFF_HELP)]
+    Diff(DiffArgs),
     /// Show a build session without needing a daemon
     #[command(after_long_help = DEMO_HELP)]
     Demo(DemoArgs),
@@ -126,6 +133,27 @@ Examples:
   buildtap explain packets-read-as-bytes
 
 Exit status: 2 if there is no such finding.";
+
+const CASSETTE_HELP: &str = "\
+Examples:
+  buildtap cassette build.pcapng -o build.json
+  buildtap cassette build.pcapng -o build.json && $EDITOR build.json
+
+Large contents are put beside it, into build.json.files. Passwords, tokens and secrets are
+masked; contents of files are not. docs/cassettes.md describes the format.";
+
+const DIFF_ABOUT: &str = "\
+Says how two recorded sessions differ, by what they mean.
+
+Calls are aligned by what they are about, files by their paths. Times, ports, ids that were made
+up for one build and the order of contents are no differences.";
+
+const DIFF_HELP: &str = "\
+Examples:
+  buildtap diff docker.pcapng mine.pcapng      what the docker CLI does that my client does not
+  buildtap diff before.json after.json         two cassettes, or one of each kind
+
+Exit status: 0 if they mean the same, 1 if they differ, 2 if they could not be compared.";
 
 const DEMO_HELP: &str = "\
 Examples:
@@ -261,6 +289,48 @@ pub struct ExplainArgs {
     pub format: Format,
 }
 
+/// Arguments of `buildtap cassette`.
+#[derive(Debug, Args)]
+pub struct CassetteArgs {
+    /// The capture file, or another cassette
+    #[arg(value_name = "CAPTURE")]
+    pub capture: PathBuf,
+    /// Write there (created for you alone, mode 0600)
+    #[arg(long, short, value_name = "FILE.json")]
+    pub output: PathBuf,
+    /// How it is read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+/// Arguments of `buildtap diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The capture or cassette of the session that is as it should be
+    #[arg(value_name = "GOOD")]
+    pub good: PathBuf,
+    /// The capture or cassette to compare with it
+    #[arg(value_name = "BAD")]
+    pub bad: PathBuf,
+    /// For people, or one JSON object per line
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// How they are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+}
+
+/// How recordings are read.
+#[derive(Clone, Debug, Args)]
+pub struct ReadingArgs {
+    /// Do not mask passwords, tokens and secrets
+    #[arg(long)]
+    pub show_secrets: bool,
+    /// With which schemas.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
+}
+
 /// Arguments of `buildtap demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -307,7 +377,7 @@ pub struct ViewArgs {
 /// Schemas that the user brings.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SchemaArgs {
-    /// A .proto file with services that buildtap does not know; repeatable
+    /// A .proto file, or a directory of them, with services that buildtap does not know; repeatable
     #[arg(long, value_name = "FILE")]
     pub proto: Vec<PathBuf>,
     /// The same compiled, from protoc --descriptor_set_out or buf build; repeatable

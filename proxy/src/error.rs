@@ -9,6 +9,7 @@
 //! | 2 | all | wrong usage: nothing was done |
 //! | 3 | `diagnose` | something failed or cannot go on |
 //! | 124 | `run` | nothing could move any more (`--fail-on-stall`), and the command was ended |
+//! | 0, 1, 2 | `diff` | the sessions mean the same; they differ; they could not be compared |
 //! | 125 | `run` | buildtap itself failed, before or while the command ran |
 //! | 126 | `run` | the command cannot be executed |
 //! | 127 | `run` | there is no such command |
@@ -63,6 +64,20 @@ pub enum Error {
     /// A capture cannot be shown.
     #[error(transparent)]
     Show(#[from] crate::show::ShowError),
+    /// A capture or cassette cannot be used.
+    #[error("{path}: {error}")]
+    Recording {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        error: buildtap_fixtures::recording::RecordingError,
+    },
+    /// A cassette cannot be written.
+    #[error(transparent)]
+    Cassette(#[from] buildtap_fixtures::cassette::CassetteError),
+    /// Contents of a recording are gone.
+    #[error("cannot read the temporary file for contents ({0}); look whether the disk is broken")]
+    Contents(#[source] io::Error),
     /// The system refuses what normally works.
     #[error(
         "cannot {doing} ({error}). The system may be out of processes or file descriptors: see ulimit -a"

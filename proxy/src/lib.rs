@@ -15,7 +15,7 @@
 //! | [`record`] | the capture file that `--record` writes |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
-//! | [`show`], [`demo`], [`explain`] | the commands of these names |
+//! | [`show`], [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`explain`] | the commands of these names |
 //! | [`diagnose`] | findings, the cause before what follows from it |
 //! | [`stall`] | whether anything can still move |
 //! | [`error`], [`notice`] | sentences for the operator |
@@ -28,12 +28,14 @@
 //! It promises no stable interface.
 
 pub mod address;
+pub mod cassette;
 pub mod child;
 pub mod cli;
 mod client_process;
 pub mod command;
 pub mod demo;
 pub mod diagnose;
+pub mod diff;
 pub mod error;
 pub mod explain;
 pub mod listen;

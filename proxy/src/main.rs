@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
     Cli, Command, DemoArgs, DiagnoseArgs, DiagnosisFormat, ExplainArgs, Format, ProxyArgs,
@@ -15,6 +16,7 @@ use buildtap::cli::{
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
 use buildtap::diagnose::{self, Diagnosis};
+use buildtap::diff::diff;
 use buildtap::error::{Error, FAILURE, STALLED, USAGE};
 use buildtap::explain;
 use buildtap::notice::{Notice, Notices};
@@ -32,7 +34,7 @@ use buildtap_decoder::describe::size;
 use buildtap_decoder::masking::Redaction;
 use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
-use buildtap_fixtures::capture::write::create;
+use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use clap::Parser;
 
@@ -65,9 +67,22 @@ fn main() -> ExitCode {
             let _context = runtime.enter();
             show_file(args)
         }
+        Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) => match diff(&args) {
+            Ok(true) => Ok(ExitCode::SUCCESS),
+            Ok(false) => Ok(ExitCode::from(DIFFERENT)),
+            Err(error) => {
+                failed(&error, on_run);
+                Ok(ExitCode::from(TROUBLE))
+            }
+        },
     };
     done.unwrap_or_else(|error| failed(&error, on_run))
 }
+
+/// Exit codes of `diff`, which are those of diff(1).
+const DIFFERENT: u8 = 1;
+const TROUBLE: u8 = 2;
 
 /// How far the relay's threads stand back behind those of the client and the daemon.
 #[cfg(target_os = "linux")]
@@ -175,8 +190,8 @@ impl Recording {
         let output = create(&path)?;
         let about = record::about(command, view.show_secrets);
         let started = Recorder::start(output, path.clone(), &about, notices.clone());
-        let recorder = started.map_err(|error| Error::System {
-            doing: "start a thread",
+        let recorder = started.map_err(|error| CreateError::Refused {
+            path: path.clone(),
             error,
         })?;
         Ok(Some(Recording {

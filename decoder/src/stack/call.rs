@@ -22,6 +22,9 @@ use crate::wire::grpc::{Deframer, Piece};
 use crate::wire::http2::Headers;
 use crate::wire::protobuf::{self, Walker};
 
+/// Bytes of `grpc-status-details-bin` that are kept as they stand.
+const DETAILS_BYTES: usize = 64 << 10;
+
 /// The decoder of one call.
 #[derive(Debug)]
 pub(super) struct CallStream {
@@ -208,7 +211,7 @@ impl CallStream {
                     }
                 }
             }
-            if answered {
+            if answered && !end_stream {
                 core.say(|| Said::CallAnswered(self.call));
             }
         }
@@ -750,6 +753,10 @@ fn status(core: &Core, headers: &Headers) -> Option<Status> {
                 .iter()
                 .map(|detail| text(&detail.to_string()))
                 .collect(),
+            details_bin: headers
+                .get("grpc-status-details-bin")
+                .filter(|raw| core.options.said && raw.len() <= DETAILS_BYTES)
+                .map(str::to_owned),
         });
     }
     let http = headers.get(":status").filter(|status| *status != "200")?;
@@ -765,5 +772,6 @@ fn status(core: &Core, headers: &Headers) -> Option<Status> {
         code,
         message: format!("HTTP status {http}"),
         details: Vec::new(),
+        details_bin: None,
     })
 }

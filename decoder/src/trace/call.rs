@@ -140,6 +140,9 @@ pub struct Status {
     pub message: String,
     /// `grpc-status-details-bin`, one line each.
     pub details: Vec<String>,
+    /// `grpc-status-details-bin` as it stands on the wire, not masked, up to 64 KiB. Kept only
+    /// for those who want what was said whole ([`Options::said`](crate::Options::said)).
+    pub details_bin: Option<String>,
 }
 
 impl Status {

@@ -33,7 +33,8 @@ pub enum Said {
     },
     /// The head of the answer to an HTTP/1 request: status and headers are in its row.
     ExchangeAnswered(Id<Exchange>),
-    /// The response headers of a call, which are in its row.
+    /// The response headers of a call, which are in its row. Where they are the trailers too,
+    /// only [`Said::HalfClosed`] is queued.
     CallAnswered(Id<Call>),
     /// A side of a call will send no more. The callee's end is the end of the call.
     HalfClosed(Id<Call>, Side),

@@ -95,7 +95,8 @@ struct State {
 }
 
 impl Recorder {
-    /// Begins a recording into `output`, which is called `path` in what is said of it.
+    /// Begins a recording into `output`, which is called `path` in what is said of it. The head of
+    /// the file is written at once: an error says that nothing can be written.
     pub fn start(
         output: Output,
         path: PathBuf,
@@ -107,14 +108,23 @@ impl Recorder {
 
     /// The same with another limit than [`QUEUE`].
     pub fn with_limit(
-        output: Output,
+        mut output: Output,
         path: PathBuf,
         about: &About,
         notices: Notices,
         limit: usize,
     ) -> io::Result<Self> {
+        let mut writer = Writer::new(Queue::default(), about)?;
+        let mut head = Vec::new();
+        writer.get_mut().take(&mut head);
+        let head_len = writer.get_ref().len() as u64;
+        for block in &head {
+            output.write_all(block)?;
+        }
+        output.flush()?;
+        writer.get_mut().give_back(&mut head);
         let state = State {
-            writer: Writer::new(Queue::default(), about)?,
+            writer,
             limit,
             connections: 0,
             is_skipping: false,
@@ -133,7 +143,7 @@ impl Recorder {
         std::thread::Builder::new()
             .name("record".into())
             .spawn(move || {
-                let written = queue.write_out(output, &notices);
+                let written = queue.write_out(output, &notices).map(|len| head_len + len);
                 if let Err(error) = &written {
                     queue.lock().give_up();
                     notices.tell(&Notice::RecordingFailed { path: &path, error });

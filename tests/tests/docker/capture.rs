@@ -10,13 +10,13 @@ use buildtap_tests::{program, wait_for};
 use rustix::process::Signal;
 
 /// tcpdump on the loopback, writing to `file`.
-struct Recording {
+pub(crate) struct Recording {
     tcpdump: Process,
     port: u16,
 }
 
 impl Recording {
-    fn start(daemon: &Daemon, file: &str) -> Self {
+    pub(crate) fn start(daemon: &Daemon, file: &str) -> Self {
         let port = daemon.address.rsplit(':').next().unwrap().parse().unwrap();
         let mut tcpdump = command("tcpdump");
         tcpdump
@@ -31,7 +31,7 @@ impl Recording {
     }
 
     /// Ends it once the connections of the build are closed, and insists that it lost nothing.
-    fn stop(self) {
+    pub(crate) fn stop(self) {
         let port = self.port;
         let filter = format!("( sport = :{port} or dport = :{port} )");
         wait_for("the connections to close", || {

@@ -4,6 +4,7 @@ mod bed;
 mod bollard;
 mod buildx;
 mod capture;
+mod cassette;
 mod cli;
 mod graph;
 mod memory;

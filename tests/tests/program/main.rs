@@ -1,5 +1,6 @@
 //! The program without any daemon: what is relayed, what goes wrong, and the demo.
 
+mod cassette;
 mod demo;
 mod errors;
 mod show;

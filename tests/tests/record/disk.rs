@@ -74,15 +74,7 @@ fn a_full_disk_ends_the_recording_and_nothing_else() {
     assert_eq!(ran.stdout, format!("{VOLUME} bytes\n"), "{ran}");
     let said = "the recording in disk/full.pcapng ends here (No space left on device";
     assert_eq!(ran.stderr.matches(said).count(), 1, "{ran}");
-    assert_eq!(
-        ran.stderr.matches("record").count(),
-        ran.stderr
-            .lines()
-            .filter(|line| line.contains(said))
-            .map(|line| line.matches("record").count())
-            .sum::<usize>(),
-        "{ran}"
-    );
+    assert!(!ran.stderr.contains("buildtap: recorded"), "{ran}");
     // What fitted is readable.
     let shown = show(&home, &["--format", "json", "full.pcapng"]);
     assert!(shown.stdout.contains(r#""kind":"connection""#), "{shown}");

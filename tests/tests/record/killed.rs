@@ -24,8 +24,8 @@ fn what_was_written_before_a_kill_is_readable() {
         ("a.pcapng", 1),
         ("b.pcapng", 300_000),
         ("c.pcapng", 9_000_000),
-        ("d.pcapng.zst", 300_000),
-        ("e.pcapng.zst", 9_000_000),
+        ("d.pcapng.zst", 1),
+        ("e.pcapng.zst", 30_000),
     ] {
         let stage = Stage::set(scenario::bulk(1 << 20, 64 << 20), file, &[]);
         let path = stage.home.path().join(file);
@@ -40,6 +40,11 @@ fn what_was_written_before_a_kill_is_readable() {
         if at > 1 {
             assert!(trace.of_kind("connection").count() > 0, "{file}: {shown}");
         }
+        if at > 1 && file.ends_with(".zst") {
+            let shown = show(&stage.home, &[file]);
+            let cut = "the tail is cut: the zstd stream";
+            assert!(shown.stderr.contains(cut), "{shown}");
+        }
         if at > 1_000_000 {
             let bytes = |side| {
                 trace
@@ -48,13 +53,6 @@ fn what_was_written_before_a_kill_is_readable() {
             };
             let seen: u64 = bytes("daemon").chain(bytes("client")).flatten().sum();
             assert!(seen > 0, "{file} {trace:?}");
-            let shown = show(&stage.home, &[file]);
-            if file.ends_with(".zst") {
-                assert!(
-                    shown.stderr.contains("the tail is cut: the zstd stream"),
-                    "{shown}"
-                );
-            }
         }
     }
 }

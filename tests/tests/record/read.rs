@@ -23,7 +23,7 @@ fn json_of_a_recording_is_that_of_the_session() {
         let stage = Stage::set(scenario::demo_build().by(mode), file, &LIVE);
         let ending = stage.play();
         let (home, finished) = stage.finish();
-        assert!(ending.contains("complete"), "{ending}\n{finished}");
+        assert!(ending.contains("is done"), "{ending}\n{finished}");
         let line = format!(" in {file} (");
         assert!(
             finished.stderr.contains("buildtap: recorded "),

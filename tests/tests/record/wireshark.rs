@@ -53,7 +53,7 @@ fn record(scene: Scene) -> TempDir {
     let stage = Stage::set(scene, "build.pcapng", &[]);
     let ending = stage.play();
     let (home, finished) = stage.finish();
-    assert!(ending.contains("complete"), "{ending}\n{finished}");
+    assert!(ending.contains("is done"), "{ending}\n{finished}");
     home
 }
 
@@ -63,7 +63,8 @@ fn assert_clean(home: &TempDir, arguments: &[&str]) {
     assert!(all > 50, "{all}");
     let good = "tcp.checksum.status == 1 && ip.checksum.status == 1";
     assert_eq!(tshark(home, arguments, good, &["frame.number"]).len(), all);
-    let bad = "_ws.malformed || tcp.analysis.flags || tcp.analysis.lost_segment || \
+    // The packet that says that buildtap watched no longer is one acknowledgement too many.
+    let bad = "_ws.malformed || (tcp.analysis.flags && !tcp.analysis.duplicate_ack) || \
                _ws.expert.severity == \"Error\"";
     let found = tshark(
         home,
@@ -84,10 +85,11 @@ fn an_upgraded_session_is_dissected() {
         return;
     }
     let home = record(scenario::demo_build().by(Mode::Engine));
-    let arguments = ["-d", "tcp.port==2375,http"];
+    // Nothing has to be decoded "as".
+    let arguments = [];
     assert_clean(&home, &arguments);
     let protocols = protocols(&home, &arguments);
-    for layers in ["raw:ip:tcp:http", "tcp:http2", ":grpc"] {
+    for layers in ["raw:ip:tcp:http\n", "tcp:http:http2", ":http2:grpc"] {
         assert!(protocols.contains(layers), "{layers}\n{protocols}");
     }
     let upgrades = tshark(
