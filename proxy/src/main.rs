@@ -275,8 +275,9 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
         &options.notices,
     )?;
     let watching = Watching::start(&args.view, Output::stderr, recording)?;
+    let show_secrets = args.view.show_secrets;
     let stalled = OnceLock::new();
-    let give_up = nothing_moves(&watching.tap, args.fail_on_stall, &stalled);
+    let give_up = nothing_moves(&watching.tap, args.fail_on_stall, show_secrets, &stalled);
     let status = command::run(options, watching.tap(), |_| (), give_up).await;
     // A command that did not run said nothing.
     match status {
@@ -298,7 +299,12 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
 
 /// Completes when nothing could move any more for `limit`, and leaves what was wrong then, in
 /// words, in `diagnosis`.
-async fn nothing_moves(tap: &DecodingTap, limit: Option<Duration>, diagnosis: &OnceLock<String>) {
+async fn nothing_moves(
+    tap: &DecodingTap,
+    limit: Option<Duration>,
+    show_secrets: bool,
+    diagnosis: &OnceLock<String>,
+) {
     let Some(limit) = limit else {
         return std::future::pending().await;
     };
@@ -313,7 +319,7 @@ async fn nothing_moves(tap: &DecodingTap, limit: Option<Duration>, diagnosis: &O
             let about = About {
                 diagnosis: &found,
                 file: "",
-                show_secrets: false,
+                show_secrets,
             };
             let _ = diagnosis.set(about.text(&Output::stderr()));
             eprintln!(

@@ -18,6 +18,9 @@ use crate::diagnose::Scope;
 /// How often it is looked at.
 pub const POLL: Duration = Duration::from_millis(250);
 
+/// Findings that are looked at: the relay stands still meanwhile.
+const LOOKED_AT: usize = 16;
+
 /// Looks now and then whether anything can still move.
 #[derive(Debug)]
 pub struct Patience {
@@ -41,7 +44,8 @@ impl Patience {
         let standing = trace
             .findings
             .iter()
-            .filter(|finding| findings::stands(trace, finding));
+            .filter(|finding| findings::stands(trace, finding))
+            .take(LOOKED_AT);
         standing
             .map(|finding| (finding.id, now.since(self.last_word(trace, finding))))
             .find(|(_, silence)| *silence >= self.limit)
