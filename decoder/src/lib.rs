@@ -41,4 +41,5 @@ pub mod wire;
 
 pub use crate::core::Options;
 pub use crate::decoder::Decoder;
+pub use crate::doctor::catalogue as findings;
 pub use crate::limits::Limits;

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::pin::pin;
 use std::process;
 use std::time::Duration;
 
@@ -146,8 +147,16 @@ pub fn start(command: &[OsString], environment: &EnvironmentChanges) -> Result<C
 /// How long after the end of the command a signal is taken for the one that ended it.
 pub(crate) const ECHO: Duration = Duration::from_millis(250);
 
-/// Waits for the command to end, and passes on what it would not get otherwise.
-pub async fn wait(mut child: Child, signals: &mut Signals) -> io::Result<ExitStatus> {
+/// How long a command that is asked to end may take for it.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// Waits for the command to end, and passes on what it would not get otherwise. When `give_up`
+/// completes the command is asked to end, and after [`GRACE`] it is ended.
+pub async fn wait(
+    mut child: Child,
+    signals: &mut Signals,
+    give_up: impl Future<Output = ()>,
+) -> io::Result<ExitStatus> {
     let pid = child
         .id()
         .and_then(|pid| i32::try_from(pid).ok())
@@ -156,12 +165,21 @@ pub async fn wait(mut child: Child, signals: &mut Signals) -> io::Result<ExitSta
         // It may have ended in this moment; then there is nobody to tell.
         let _ = pid.map(|pid| kill_process(pid, signal));
     };
+    // Never completes.
+    let mut ending = pin!(async {
+        give_up.await;
+        pass_on(Signal::TERM);
+        tokio::time::sleep(GRACE).await;
+        pass_on(Signal::KILL);
+        std::future::pending::<()>().await;
+    });
     loop {
         tokio::select! {
             // A child that has ended is reaped here before another signal is looked at, so its
             // pid cannot be somebody else's by then.
             biased;
             status = child.wait() => return status.map(ExitStatus::from),
+            () = &mut ending => {}
             () = recv(&mut signals.terminate) => pass_on(Signal::TERM),
             () = recv(&mut signals.hang_up) => pass_on(Signal::HUP),
             () = recv(&mut signals.interrupt) => if !in_foreground() { pass_on(Signal::INT) },

@@ -60,6 +60,12 @@ pub enum Command {
     /// Write a capture in a form that other programs read better
     #[command(long_about = EXPORT_ABOUT, after_long_help = EXPORT_HELP)]
     Export(ExportArgs),
+    /// Say what is wrong in a capture file, the cause first
+    #[command(after_long_help = DIAGNOSE_HELP)]
+    Diagnose(DiagnoseArgs),
+    /// Tell what a finding means, and what to change
+    #[command(after_long_help = EXPLAIN_HELP)]
+    Explain(ExplainArgs),
     /// Write a recorded session as JSON, to be edited, kept and played again
     #[command(after_long_help = CASSETTE_HELP)]
     Cassette(CassetteArgs),
@@ -89,12 +95,14 @@ Examples:
   buildtap run --upstream unix:///run/buildkit/buildkitd.sock -- buildctl build ...
   buildtap run --format json --output session.jsonl -- cargo test
   buildtap run --record build.pcapng -- docker build .
+  buildtap run --fail-on-stall 30s -- docker build .
 
 What is not watched: a client that is told another address itself (docker --host, --context,
 buildctl --addr), and a buildx builder that was created for another address (docker buildx ls).
 
 Exit status: the command's; 128 + N if signal N ended it; 127 if there is no such command, 126
-if it cannot be executed; 125 if buildtap itself failed; 2 for wrong usage.";
+if it cannot be executed; 125 if buildtap itself failed; 124 if --fail-on-stall ended it; 2 for
+wrong usage.";
 
 const PROXY_ABOUT: &str = "\
 Watches whoever connects to a socket, until interrupted.
@@ -150,6 +158,23 @@ Examples:
   WIRESHARK_CONFIG_DIR=nested.wireshark wireshark nested.pcapng
   WIRESHARK_CONFIG_DIR=nested.wireshark tshark -r nested.pcapng -Y grpc";
 
+const DIAGNOSE_HELP: &str = "\
+Examples:
+  buildtap diagnose session.pcapng
+  buildtap diagnose --format sarif --output buildtap.sarif session.pcapng
+  buildtap diagnose --format junit --output buildtap.xml session.pcapng
+
+Exit status: 0 if nothing was stopped: nothing is abnormal, or there are only warnings about what
+went on all the same; 3 if something failed (a finding that is an error), or waited and never got
+what it waited for; 1 if the capture cannot be read; 2 for wrong usage.";
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  buildtap explain                          all findings, also those that buildtap does not find yet
+  buildtap explain packets-read-as-bytes
+
+Exit status: 2 if there is no such finding.";
+
 const CASSETTE_HELP: &str = "\
 Examples:
   buildtap cassette build.pcapng -o build.json
@@ -204,6 +229,13 @@ pub struct RunArgs {
     /// The daemon to talk to, instead of the one that the command would find by itself
     #[arg(long, value_name = "ADDRESS")]
     pub upstream: Option<Address>,
+    /// End the command when nothing could move any more for so long, and say why
+    ///
+    /// That is the case when buildtap has found who must act, that side does not, and nothing is
+    /// said for that build (health checks apart). A step that takes its time is no such case.
+    /// The command gets SIGTERM and, 5 s later, SIGKILL; the exit status is then 124.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub fail_on_stall: Option<Duration>,
     /// The recording.
     #[command(flatten)]
     pub recording: RecordingArgs,
@@ -314,6 +346,50 @@ pub struct ExportArgs {
     /// What messages are read with.
     #[command(flatten)]
     pub schemas: SchemaArgs,
+}
+
+/// Arguments of `buildtap diagnose`.
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// For people, one JSON object, or a report that CI systems take
+    #[arg(long, value_enum, default_value_t = DiagnosisFormat::Text)]
+    pub format: DiagnosisFormat,
+    /// Write there instead of to the terminal (created for you alone, mode 0600)
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Do not mask passwords, tokens and secrets
+    #[arg(long)]
+    pub show_secrets: bool,
+    /// Report a wait that lasts longer than this
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub stall_after: Duration,
+}
+
+/// The form of a diagnosis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiagnosisFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// JUnit's XML, for test reports
+    Junit,
+}
+
+/// Arguments of `buildtap explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The finding, as `packets-read-as-bytes`; all of them if not given
+    #[arg(value_name = "CODE")]
+    pub code: Option<String>,
+    /// For people, or one JSON object per line
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
 }
 
 /// Arguments of `buildtap cassette`.

@@ -99,11 +99,13 @@ const PRIVATE_PATH: usize = 40;
 /// last connection was told to `tap`.
 ///
 /// Connections that are open when the command ends are relayed on for at most [`DRAIN`], as
-/// the command may have left a process behind; an interrupt cuts that short.
+/// the command may have left a process behind; an interrupt cuts that short. The command is ended
+/// when `give_up` completes.
 pub async fn run(
     options: RunOptions,
     tap: Arc<dyn Tap>,
     on_listening: impl FnOnce(&Listening),
+    give_up: impl Future<Output = ()>,
 ) -> Result<ExitStatus, Error> {
     let mut signals = Signals::take().map_err(Error::system("take over signals"))?;
     options.upstreams.tell_skipped(&options.notices);
@@ -111,7 +113,7 @@ pub async fn run(
     let serving = Serving::start(opened, tap, options.notices);
     on_listening(&serving.listening);
     let ended = match child::start(&options.command, &serving.listening.environment()) {
-        Ok(child) => child::wait(child, &mut signals)
+        Ok(child) => child::wait(child, &mut signals, give_up)
             .await
             .map_err(Error::system("wait for the command")),
         Err(error) => Err(error.into()),

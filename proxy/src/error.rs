@@ -7,12 +7,14 @@
 //! | 0 | others | done, or ended by an interrupt |
 //! | 1 | others | buildtap itself failed |
 //! | 2 | all | wrong usage: nothing was done |
+//! | 3 | `diagnose` | something failed or cannot go on |
+//! | 124 | `run` | nothing could move any more (`--fail-on-stall`), and the command was ended |
 //! | 0, 1, 2 | `diff` | the sessions mean the same; they differ; they could not be compared |
 //! | 125 | `run` | buildtap itself failed, before or while the command ran |
 //! | 126 | `run` | the command cannot be executed |
 //! | 127 | `run` | there is no such command |
 //!
-//! 125 to 127 are what env(1), timeout(1) and docker use.
+//! 124 to 127 are what timeout(1), env(1) and docker use.
 
 use std::io;
 
@@ -112,6 +114,12 @@ impl Error {
         move |error| Error::System { doing, error }
     }
 }
+
+/// The exit code of `buildtap run --fail-on-stall` when nothing could move any more.
+pub const STALLED: u8 = 124;
+
+/// The exit code of wrong usage.
+pub const USAGE: u8 = 2;
 
 /// The exit code of commands other than `run` when buildtap itself failed.
 pub const FAILURE: u8 = 1;

@@ -15,7 +15,9 @@
 //! | [`record`] | the capture file that `--record` writes |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
-//! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`] | the commands of these names |
+//! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`explain`], [`replay`] | the commands of these names |
+//! | [`diagnose`] | findings, the cause before what follows from it |
+//! | [`stall`] | whether anything can still move |
 //! | [`error`], [`notice`] | sentences for the operator |
 //!
 //! What does not live here: any knowledge of what the bytes mean. That is `buildtap-decoder`,
@@ -32,8 +34,10 @@ pub mod cli;
 mod client_process;
 pub mod command;
 pub mod demo;
+pub mod diagnose;
 pub mod diff;
 pub mod error;
+pub mod explain;
 pub mod export;
 pub mod listen;
 pub mod notice;
@@ -44,6 +48,7 @@ pub mod relay;
 pub mod replay;
 pub mod schemas;
 pub mod show;
+pub mod stall;
 pub mod stream;
 pub mod tap;
 pub mod upstream;

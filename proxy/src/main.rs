@@ -1,21 +1,25 @@
 //! The `buildtap` program: arguments in, exit code out.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, ExportArgs, Format, PlayedSide, ProxyArgs, RecordingArgs, RedactArgs,
-    RedactionArgs, ReplayArgs, RunArgs, Scenario, SchemaArgs, ShowArgs, ViewArgs,
+    Cli, Command, DemoArgs, DiagnoseArgs, DiagnosisFormat, ExplainArgs, ExportArgs, Format,
+    PlayedSide, ProxyArgs, RecordingArgs, RedactArgs, RedactionArgs, ReplayArgs, RunArgs, Scenario,
+    SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
+use buildtap::diagnose::{self, Diagnosis};
 use buildtap::diff::diff;
-use buildtap::error::{Error, FAILURE};
+use buildtap::error::{Error, FAILURE, STALLED, USAGE};
+use buildtap::explain;
 use buildtap::export::export;
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
@@ -24,9 +28,11 @@ use buildtap::redact::{Redacted, redact};
 use buildtap::replay;
 use buildtap::schemas::schemas;
 use buildtap::show::show;
+use buildtap::stall;
 use buildtap::tap::Tap;
 use buildtap::upstream::{self, Environment};
 use buildtap::view::View;
+use buildtap::view::diagnosis::About;
 use buildtap::watch::{DecodingTap, Showing};
 use buildtap_decoder::describe::size;
 use buildtap_decoder::masking::Redaction;
@@ -62,6 +68,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => runtime.block_on(play(args)),
         Command::Replay(args) => runtime.block_on(play_again(args)),
         Command::Export(args) => export_file(args),
+        Command::Diagnose(args) => diagnose_file(&args),
+        Command::Explain(args) => explain_code(&args),
         Command::Show(args) => {
             let _context = runtime.enter();
             show_file(args)
@@ -242,17 +250,25 @@ fn redaction(args: RedactionArgs, given: &SchemaArgs) -> Result<Redaction, Error
 
 fn view(args: &ViewArgs, default: fn() -> Output) -> Result<View, Error> {
     let output = match &args.output {
-        Some(path) => Output::file(path).map_err(|error| Error::Output {
-            path: path.display().to_string(),
-            error,
-        })?,
+        Some(path) => output_file(path)?,
         None if args.format == Format::Json => Output::stdout(),
         None => default(),
     };
     View::new(args, output)
 }
 
-async fn run(args: RunArgs) -> Result<ExitCode, Error> {
+fn output_file(path: &Path) -> Result<Output, Error> {
+    Output::file(path).map_err(|error| Error::Output {
+        path: path.display().to_string(),
+        error,
+    })
+}
+
+async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
+    if let Some(limit) = args.fail_on_stall {
+        // What is to end the command must be found by then.
+        args.view.stall_after = args.view.stall_after.min(limit);
+    }
     let environment = Environment::of_process();
     let options = RunOptions {
         command: args.command,
@@ -267,7 +283,10 @@ async fn run(args: RunArgs) -> Result<ExitCode, Error> {
         &options.notices,
     )?;
     let watching = Watching::start(&args.view, Output::stderr, recording)?;
-    let status = command::run(options, watching.tap(), |_| ()).await;
+    let show_secrets = args.view.show_secrets;
+    let stalled = OnceLock::new();
+    let give_up = nothing_moves(&watching.tap, args.fail_on_stall, show_secrets, &stalled);
+    let status = command::run(options, watching.tap(), |_| (), give_up).await;
     // A command that did not run said nothing.
     match status {
         Err(error @ Error::Child(_)) => {
@@ -278,7 +297,47 @@ async fn run(args: RunArgs) -> Result<ExitCode, Error> {
         }
         _ => watching.finish(),
     }
+    if let Some(diagnosis) = stalled.get() {
+        // After all that the end of the command brought with it.
+        eprint!("\nbuildtap: why the command was ended:\n\n{diagnosis}");
+        return Ok(ExitCode::from(STALLED));
+    }
     Ok(ExitCode::from(status?.0))
+}
+
+/// Completes when nothing could move any more for `limit`, and leaves what was wrong then, in
+/// words, in `diagnosis`.
+async fn nothing_moves(
+    tap: &DecodingTap,
+    limit: Option<Duration>,
+    show_secrets: bool,
+    diagnosis: &OnceLock<String>,
+) {
+    let Some(limit) = limit else {
+        return std::future::pending().await;
+    };
+    let mut patience = stall::Patience::new(limit);
+    loop {
+        tokio::time::sleep(stall::POLL).await;
+        let found = tap.with(|decoder| {
+            let (_, silence) = patience.exhausted(decoder.trace(), decoder.now())?;
+            Some((silence, Diagnosis::new(decoder.trace())))
+        });
+        if let Some((silence, found)) = found {
+            let about = About {
+                diagnosis: &found,
+                file: "",
+                show_secrets,
+            };
+            let _ = diagnosis.set(about.text(&Output::stderr()));
+            eprintln!(
+                "buildtap: nothing has moved for {:.1} s, and nothing can: the command is ended \
+                 (--fail-on-stall)",
+                silence.as_secs_f64()
+            );
+            return;
+        }
+    }
 }
 
 async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
@@ -417,6 +476,71 @@ fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
         exported.written
     );
     Ok(ExitCode::SUCCESS)
+}
+
+fn diagnose_file(args: &DiagnoseArgs) -> Result<ExitCode, Error> {
+    let mut output = match &args.output {
+        Some(path) => output_file(path)?,
+        None => Output::stdout(),
+    };
+    let mut decoder = Decoder::new(Options {
+        updates: true,
+        show_secrets: args.show_secrets,
+        stall_after: Some(args.stall_after),
+        ..Options::default()
+    });
+    let mut notes = diagnose::Notes::default();
+    let read = show(&args.file, false, &mut decoder, &mut notes, &|| false);
+    let file = args.file.display().to_string();
+    // A capture that breaks off may have what is wrong in the part that can be read.
+    if read.is_ok() || !decoder.trace().connections.is_empty() {
+        let diagnosis = notes.diagnosis(decoder.trace());
+        let about = About {
+            diagnosis: &diagnosis,
+            file: &file,
+            show_secrets: args.show_secrets,
+        };
+        let text = match args.format {
+            DiagnosisFormat::Text => about.text(&output),
+            DiagnosisFormat::Json => about.json(),
+            DiagnosisFormat::Sarif => about.sarif(),
+            DiagnosisFormat::Junit => about.junit(),
+        };
+        let to = args.output.as_deref();
+        write(&mut output, to, &text)?;
+        if read.is_ok() && diagnosis.stopped() {
+            return Ok(ExitCode::from(diagnose::STOPPED));
+        }
+    }
+    let notes = read?;
+    if args.format == DiagnosisFormat::Text {
+        let notes = notes.to_string().replace('\n', "; ");
+        eprintln!("buildtap: {file}: {notes}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain_code(args: &ExplainArgs) -> Result<ExitCode, Error> {
+    let mut output = Output::stdout();
+    match explain::explain(args.code.as_deref(), args.format, &output) {
+        Ok(text) => write(&mut output, None, &text)?,
+        Err(unknown) => {
+            eprintln!("buildtap: {unknown}.");
+            return Ok(ExitCode::from(USAGE));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to the file or to standard output; that its reader went away is no failure.
+fn write(output: &mut Output, file: Option<&Path>, text: &str) -> Result<(), Error> {
+    match output.write(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output {
+            path: file.map_or("standard output".into(), |path| path.display().to_string()),
+            error,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn signals() -> Result<Signals, Error> {

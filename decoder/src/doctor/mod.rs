@@ -5,6 +5,7 @@
 //! because its build is over, UNIMPLEMENTED where the daemon falls back) stays silent.
 
 mod calls;
+pub mod catalogue;
 mod connections;
 mod sessions;
 mod stall;
@@ -37,6 +38,11 @@ struct Case {
 }
 
 fn report(core: &mut Core, case: Case) {
+    debug_assert!(
+        catalogue::find(case.code).is_some_and(|entry| entry.detected),
+        "{} is not in the catalogue",
+        case.code
+    );
     let at = core.now;
     let evidence = case
         .evidence

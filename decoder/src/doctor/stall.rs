@@ -8,7 +8,9 @@ use super::transfers::{is_partial, name, packets_read_as_bytes};
 use super::{Case, ago, report, sessions};
 use crate::core::Core;
 use crate::event::{Side, Time};
-use crate::trace::{Call, CallState, Flavour, Id, Severity, Subject, Transfer, TransferState};
+use crate::trace::{
+    Call, CallState, Finding, Flavour, Id, Severity, Subject, Trace, Transfer, TransferState,
+};
 
 /// How long something may stand still before that is worth a word.
 const STALL: Duration = Duration::from_secs(5);
@@ -73,7 +75,7 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
     let age = ago(now, since);
     // A sender without a window cannot send: the receiver is the one to act.
     if turn.side == sender
-        && let Some(blocked) = flow_control(core, call, sender)
+        && let Some(blocked) = flow_control(&core.trace, call, sender)
     {
         no_window(core, id, since, &blocked, &turn.action);
         return;
@@ -132,7 +134,7 @@ fn archive(core: &mut Core, id: Id<Transfer>) {
     if sent.ended.is_some() || core.now.since(since) < stall {
         return;
     }
-    if let Some(blocked) = flow_control(core, call.id, sender) {
+    if let Some(blocked) = flow_control(&core.trace, call.id, sender) {
         no_window(core, id, since, &blocked, "send the rest of the archive");
     }
 }
@@ -166,9 +168,9 @@ fn no_window(core: &mut Core, id: Id<Transfer>, since: Time, blocked: &str, acti
 }
 
 /// Which window keeps `sender` from sending on a call, as it follows "WINDOW_UPDATE".
-fn flow_control(core: &Core, call: Id<Call>, sender: Side) -> Option<String> {
-    let row = core.trace.calls.get(call)?;
-    let connection = core.trace.connections.get(row.connection)?;
+fn flow_control(trace: &Trace, call: Id<Call>, sender: Side) -> Option<String> {
+    let row = trace.calls.get(call)?;
+    let connection = trace.connections.get(row.connection)?;
     if *row.window.get(sender) <= 0 {
         return Some(format!("on stream {}", row.stream_id));
     }
@@ -178,7 +180,31 @@ fn flow_control(core: &Core, call: Id<Call>, sender: Side) -> Option<String> {
     }
     // The same one level further out, when the connection is carried by a call.
     let (_, outer) = connection.parent?;
-    flow_control(core, outer, sender).map(|blocked| format!("{blocked} outside"))
+    flow_control(trace, outer, sender).map(|blocked| format!("{blocked} outside"))
+}
+
+/// Whether somebody still has not done what a finding of a stall says that they must. `false` for
+/// findings that are no stalls.
+pub fn stands(trace: &Trace, finding: &Finding) -> bool {
+    let is_stall = super::catalogue::find(finding.code).is_some_and(|entry| entry.stall);
+    if !is_stall {
+        return false;
+    }
+    match finding.subject {
+        Subject::Transfer(id) => trace.transfers.get(id).is_some_and(|transfer| {
+            transfer.state == TransferState::Open
+                && match transfer.flavour {
+                    Flavour::Packet => transfer.machine.turn().is_some(),
+                    // The sender may have found nothing to send, since.
+                    _ => flow_control(trace, transfer.call, transfer.sender()).is_some(),
+                }
+        }),
+        // Whoever was asked last has the word.
+        Subject::Call(id) => trace.calls.get(id).is_some_and(|call| {
+            call.state == CallState::Open && call.request.last > call.response.last
+        }),
+        _ => false,
+    }
 }
 
 /// A callback of the daemon that the client does not answer.

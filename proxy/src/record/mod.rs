@@ -3,7 +3,7 @@
 //! [`Recorder::event`] makes packets of an event and puts them into a queue in memory; a thread
 //! writes the queue out. When the disk is slower than the connections for so long that the
 //! queue is full, the connections wait for it, but for no more than a small part of the time
-//! ([`SLACK`]); then what does not fit is left out: the file has a gap there, and the operator is
+//! (`SLACK`); then what does not fit is left out: the file has a gap there, and the operator is
 //! told. When writing fails, the recording is over, and nothing else is.
 //!
 //! What does not live here: the format of the file (`buildtap_fixtures::capture::write`), and
@@ -173,7 +173,7 @@ impl Recorder {
     }
 
     /// Records that `event` happened on connection `id` at `at`. Waits for the disk at most as
-    /// long as [`SLACK`] says.
+    /// long as `SLACK` says.
     ///
     /// Calls for one connection come in order; the order of calls is the order in the file.
     pub fn event(&self, at: Time, id: TapId, event: &TapEvent<'_>) {

@@ -5,7 +5,7 @@
 
 mod fill;
 mod objects;
-mod values;
+pub(super) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 

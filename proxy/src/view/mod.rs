@@ -4,8 +4,10 @@
 //! What stands on the wire goes to a terminal only through
 //! [`printable`](buildtap_decoder::describe::printable).
 
+pub mod diagnosis;
 pub mod json;
 mod log;
+pub mod page;
 mod paint;
 mod summary;
 mod words;

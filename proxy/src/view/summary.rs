@@ -344,6 +344,13 @@ impl Summary<'_> {
             }
             say("→ ", &finding.advice);
         }
+        let codes: BTreeSet<&str> = findings.iter().map(|finding| finding.code).collect();
+        let code = match codes.len() {
+            1 => codes.first().copied().unwrap_or_default(),
+            _ => "CODE",
+        };
+        let more = format!("  buildtap explain {code} tells more");
+        self.line(0, &[(Style::Dim, &more)]);
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::ser::Formatter;
 
 /// A moment: RFC 3339 in UTC, with nine digits of a second's fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct At(Time);
+pub(in crate::view) struct At(Time);
 
 impl From<Time> for At {
     fn from(time: Time) -> Self {
@@ -54,7 +54,7 @@ impl Serialize for Fields<'_> {
 /// and the bidirectional and line separators may stand in JSON as they are, but a line is often
 /// read where they act.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SafeFormatter;
+pub(in crate::view) struct SafeFormatter;
 
 impl Formatter for SafeFormatter {
     fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>

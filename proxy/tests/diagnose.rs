@@ -1,0 +1,132 @@
+//! What is found to be the cause, and what to follow from it, when a client or a daemon of
+//! `buildtap-fixtures` misbehaves in front of the real relay.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use buildtap::diagnose::Diagnosis;
+use buildtap::watch::{DecodingTap, Show, Showing};
+use buildtap_decoder::{Decoder, Options};
+use buildtap_fixtures::peers::scenario::{self, Scene};
+use buildtap_fixtures::peers::script::{ClientScript, DaemonScript, Windows};
+
+/// Shows nothing.
+struct Nobody;
+
+impl Show for Nobody {
+    fn render(&mut self, decoder: &mut Decoder) {
+        while decoder.take_update().is_some() {}
+    }
+
+    fn write(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The causes, and what follows from each.
+fn diagnosed(
+    client: impl FnOnce(ClientScript) -> ClientScript,
+    daemon: impl FnOnce(DaemonScript) -> DaemonScript,
+) -> Vec<(&'static str, Vec<&'static str>)> {
+    let Scene {
+        client: healthy_client,
+        daemon: healthy_daemon,
+    } = scenario::demo_build();
+    let scene = Scene {
+        client: client(healthy_client.give_up_after(Duration::from_secs(6))),
+        daemon: daemon(healthy_daemon),
+    };
+    let tap = Arc::new(DecodingTap::new(Options {
+        stall_after: Some(Duration::from_secs(2)),
+        ..Options::default()
+    }));
+    let showing = Showing::start(Arc::clone(&tap), Nobody).unwrap();
+    let directory = tempfile::TempDir::new().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let play = buildtap::demo::play(scene, Arc::clone(&tap) as _, directory.path().into());
+    runtime.block_on(play).unwrap();
+    showing.finish().unwrap();
+    let diagnosis = tap.with(|decoder| Diagnosis::new(decoder.trace()));
+    assert_eq!(diagnosis.stopped(), !diagnosis.causes.is_empty());
+    let causes = diagnosis.causes.iter();
+    causes
+        .map(|cause| {
+            let effects = cause.effects.iter();
+            (
+                cause.item.finding.code,
+                effects.map(|effect| effect.finding.code).collect(),
+            )
+        })
+        .collect()
+}
+
+const FAILED: &str = "build-error-in-stream";
+
+/// One cause, and nothing but what a client that gives up leaves behind, which depends on whether
+/// it gets to the end of that before the relay does.
+#[track_caller]
+fn assert_only(found: &[(&str, Vec<&str>)], cause: &str) {
+    let [(code, effects)] = found else {
+        panic!("{found:?}");
+    };
+    let usual = ["session-closed-early", "call-failed", FAILED];
+    assert_eq!(*code, cause);
+    assert!(effects.iter().all(|it| usual.contains(it)), "{found:?}");
+}
+
+#[test]
+fn a_healthy_build_has_none() {
+    assert_eq!(diagnosed(|it| it, |it| it), []);
+}
+
+#[test]
+fn a_client_that_takes_packets_for_bytes() {
+    let found = diagnosed(ClientScript::read_local_export_as_bytes, |it| it);
+    assert_only(&found, "packets-read-as-bytes");
+}
+
+#[test]
+fn a_client_that_does_not_read() {
+    let small = Windows {
+        stream: 40_000,
+        ..Windows::GO_HTTP2
+    };
+    let client = |it: ClientScript| ClientScript {
+        windows: small,
+        ..it.stop_reading_export_after(12)
+    };
+    let found = diagnosed(client, |it| it);
+    assert_only(&found, "flow-control-stall");
+}
+
+#[test]
+fn a_client_without_a_health_service() {
+    let slow = |it: DaemonScript| DaemonScript {
+        pace: Duration::from_millis(400),
+        ..it
+    };
+    let found = diagnosed(ClientScript::no_health_service, slow);
+    let [("health-service-missing", effects)] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(effects.contains(&FAILED), "{found:?}");
+}
+
+#[test]
+fn a_client_that_gives_a_transfer_up() {
+    let client = |it: ClientScript| it.err_packet_after("context", 2, "cannot read it");
+    let found = diagnosed(client, |it| it);
+    assert_eq!(
+        found,
+        [("transfer-error-packet", vec!["call-failed", FAILED])]
+    );
+}
+
+#[test]
+fn a_client_that_lists_in_the_wrong_order() {
+    let found = diagnosed(ClientScript::out_of_order_stats, |it| it);
+    let [("stat-order-violation", effects)] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(effects.contains(&FAILED), "{found:?}");
+}
