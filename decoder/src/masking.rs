@@ -2,7 +2,7 @@
 //! place.
 //!
 //! While it decodes, the decoder finds out where in the tapped streams secrets stand, however deep
-//! they are wrapped, and leaves [`Mark`]s. [`Masker`] holds back what is not decided yet (a head, a
+//! they are wrapped, and leaves marks. [`Masker`] holds back what is not decided yet (a head, a
 //! header block or a message that is not complete), writes the marks over it, and hands on. What a
 //! secret is, is [`redact`](crate::redact)'s matter.
 
