@@ -15,7 +15,7 @@
 //! | [`record`] | the capture file that `--record` writes |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
-//! | [`show`], [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`explain`] | the commands of these names |
+//! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`], [`explain`] | the commands of these names |
 //! | [`diagnose`] | findings, the cause before what follows from it |
 //! | [`stall`] | whether anything can still move |
 //! | [`error`], [`notice`] | sentences for the operator |
@@ -38,11 +38,14 @@ pub mod diagnose;
 pub mod diff;
 pub mod error;
 pub mod explain;
+pub mod export;
 pub mod listen;
 pub mod notice;
 pub mod output;
 pub mod record;
+pub mod redact;
 pub mod relay;
+pub mod replay;
 pub mod schemas;
 pub mod show;
 pub mod stall;

@@ -10,8 +10,9 @@ use std::time::Duration;
 use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, DiagnoseArgs, DiagnosisFormat, ExplainArgs, Format, ProxyArgs,
-    RecordingArgs, RedactionArgs, RunArgs, Scenario, SchemaArgs, ShowArgs, ViewArgs,
+    Cli, Command, DemoArgs, DiagnoseArgs, DiagnosisFormat, ExplainArgs, ExportArgs, Format,
+    PlayedSide, ProxyArgs, RecordingArgs, RedactArgs, RedactionArgs, ReplayArgs, RunArgs, Scenario,
+    SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
@@ -19,9 +20,12 @@ use buildtap::diagnose::{self, Diagnosis};
 use buildtap::diff::diff;
 use buildtap::error::{Error, FAILURE, STALLED, USAGE};
 use buildtap::explain;
+use buildtap::export::export;
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
 use buildtap::record::{self, Ending, Recorded, Recorder};
+use buildtap::redact::{Redacted, redact};
+use buildtap::replay;
 use buildtap::schemas::schemas;
 use buildtap::show::show;
 use buildtap::stall;
@@ -36,6 +40,7 @@ use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
+use buildtap_fixtures::replay::Outcome;
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -63,10 +68,13 @@ fn main() -> ExitCode {
         Command::Demo(args) => runtime.block_on(play(args)),
         Command::Diagnose(args) => diagnose_file(&args),
         Command::Explain(args) => explain_code(&args),
+        Command::Replay(args) => runtime.block_on(play_again(args)),
+        Command::Export(args) => export_file(args),
         Command::Show(args) => {
             let _context = runtime.enter();
             show_file(args)
         }
+        Command::Redact(args) => redact_file(args),
         Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
         Command::Diff(args) => match diff(&args) {
             Ok(true) => Ok(ExitCode::SUCCESS),
@@ -363,6 +371,37 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
+    let options = replay::Options {
+        file: args.file,
+        matching: args.matching,
+        timing: args.timing,
+        patience: args.patience,
+    };
+    let matched = match (args.side, args.connect) {
+        (PlayedSide::Client, Some(connect)) => {
+            let outcome = replay::client(&options, &connect).await?;
+            eprintln!("{outcome}");
+            outcome.matches()
+        }
+        _ => {
+            let mut signals = signals()?;
+            let listen = replay::Listen {
+                address: args.listen,
+                allow_remote: args.allow_remote,
+                socket_parent: command::socket_parent(&Environment::of_process()),
+            };
+            let tell = |outcome: &Outcome| eprintln!("{outcome}");
+            let stop = signals.stop();
+            replay::daemon(&options, listen, args.once, tell, stop).await?
+        }
+    };
+    Ok(match matched {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(FAILURE),
+    })
+}
+
 fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
     let mut view = view(&args.view, Output::stdout)?;
     let mut decoder = Decoder::new(options(&args.view));
@@ -420,6 +459,7 @@ fn diagnose_file(args: &DiagnoseArgs) -> Result<ExitCode, Error> {
     let read = show(&args.file, false, &mut decoder, &mut notes, &|| false);
     let file = args.file.display().to_string();
     // A capture that breaks off may have what is wrong in the part that can be read.
+    let mut is_stopped = false;
     if read.is_ok() || !decoder.trace().connections.is_empty() {
         let diagnosis = notes.diagnosis(decoder.trace());
         let about = About {
@@ -435,16 +475,17 @@ fn diagnose_file(args: &DiagnoseArgs) -> Result<ExitCode, Error> {
         };
         let to = args.output.as_deref();
         write(&mut output, to, &text)?;
-        if read.is_ok() && diagnosis.stopped() {
-            return Ok(ExitCode::from(diagnose::STOPPED));
-        }
+        is_stopped = diagnosis.stopped();
     }
     let notes = read?;
     if args.format == DiagnosisFormat::Text {
         let notes = notes.to_string().replace('\n', "; ");
         eprintln!("buildtap: {file}: {notes}");
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(match is_stopped {
+        true => ExitCode::from(diagnose::STOPPED),
+        false => ExitCode::SUCCESS,
+    })
 }
 
 fn explain_code(args: &ExplainArgs) -> Result<ExitCode, Error> {
@@ -468,6 +509,40 @@ fn write(output: &mut Output, file: Option<&Path>, text: &str) -> Result<(), Err
         }),
         _ => Ok(()),
     }
+}
+
+fn redact_file(args: RedactArgs) -> Result<ExitCode, Error> {
+    let redaction = redaction(args.redaction, &args.schemas)?;
+    let Redacted { report, plan } = redact(&args.input, &args.output, redaction)?;
+    let output = args.output.display();
+    let notes = plan.notes();
+    let cut = match (notes.cut_tail, notes.is_packing_cut) {
+        (None, false) => "",
+        _ => "; the capture ends within a packet or block, which is left out",
+    };
+    eprintln!("buildtap: {output}: {report}{cut}.");
+    let Some(broken) = plan.broken() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    eprintln!("buildtap: {output} ends where the capture cannot be read further: {broken}.");
+    Ok(ExitCode::from(FAILURE))
+}
+
+fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
+    let redaction = match args.show_secrets {
+        true => None,
+        false => Some(Arc::new(redaction(args.redaction, &args.schemas)?)),
+    };
+    let about = record::about(None, args.show_secrets);
+    let to = &args.to;
+    let exported = export(&args.file, to, args.profile.as_deref(), redaction, about)?;
+    let (to, profile) = (to.display(), exported.profile.display());
+    eprintln!(
+        "buildtap: wrote {} to {to}; to look at it:\n  \
+         WIRESHARK_CONFIG_DIR={profile} wireshark {to}",
+        exported.written
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn signals() -> Result<Signals, Error> {

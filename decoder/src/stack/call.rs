@@ -644,7 +644,11 @@ impl Unit {
         let path = core.trace.calls.get(self.call).map(Call::path);
         core.redact(self.from, body, origins, |redaction, body, out| {
             let (rules, schemas) = (&redaction.rules, &redaction.schemas);
-            let path = path.unwrap_or_default();
+            // Of a call that is forgotten it is not known what it says.
+            let Some(path) = path else {
+                out.extend(filled(body, 0));
+                return;
+            };
             redact::message(rules, schemas, &path, self.is_request, body, self.cut, out);
         });
     }
@@ -661,12 +665,11 @@ impl Unit {
         let limit = core.limits().message;
         let path = core.trace.calls.get(self.call).map(Call::path);
         core.redact(self.from, body, origins, |redaction, body, out| {
-            let Carries::Messages { .. } = carries else {
+            let (Carries::Messages { .. }, Some(path)) = (carries, path) else {
                 out.extend(filled(body, 0));
                 return;
             };
             let (rules, schemas) = (&redaction.rules, &redaction.schemas);
-            let path = path.unwrap_or_default();
             let masked = redact::compressed(body, limit, |plain, out| {
                 redact::message(rules, schemas, &path, self.is_request, plain, self.cut, out);
             });

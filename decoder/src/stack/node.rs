@@ -155,6 +155,10 @@ impl Node {
                 core.blank(bytes);
                 return;
             }
+        } else if core.redacts() && !matches!(self.layer, Layer::Opaque) {
+            // Nothing says any more from where on it cannot be decoded.
+            self.give_up(core);
+            self.layer = Layer::Opaque;
         }
         self.decode(core, from, bytes);
     }

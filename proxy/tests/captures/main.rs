@@ -8,10 +8,13 @@ use std::path::PathBuf;
 
 use buildtap_decoder::event::{Closed, Endpoints, Side, TapEvent, TapId, Time};
 use buildtap_decoder::{Decoder, Options};
-use buildtap_fixtures::capture;
+use buildtap_fixtures::capture::{self, Capture};
 
 mod diagnosed;
 mod masked;
+#[path = "../common/needles.rs"]
+mod needles;
+mod redact;
 mod splits;
 mod truth;
 mod views;
@@ -91,7 +94,10 @@ fn as_event(told: &Told) -> TapEvent<'_> {
 
 /// The events of a capture.
 fn events(name: &str) -> Vec<Event> {
-    let mut capture = capture::open(path(name), capture::Options::default()).unwrap();
+    events_of(capture::open(path(name), capture::Options::default()).unwrap())
+}
+
+fn events_of(mut capture: Capture) -> Vec<Event> {
     let mut events = Vec::new();
     let mut is_finished = false;
     loop {

@@ -3,5 +3,6 @@
 mod cassette;
 mod demo;
 mod errors;
+mod round_trip;
 mod show;
 mod transparency;

@@ -3,6 +3,9 @@
 
 mod disk;
 mod killed;
+#[path = "../../../proxy/tests/common/needles.rs"]
+mod needles;
 mod read;
+mod redact;
 mod scene;
 mod wireshark;

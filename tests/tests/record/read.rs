@@ -18,7 +18,7 @@ fn json_of_a_recording_is_that_of_the_session() {
     for (mode, file) in [
         (Mode::Engine, "a.pcapng"),
         (Mode::Grpc, "b.pcapng.zst"),
-        (Mode::Nested, "c.pcapng"),
+        (Mode::Nested, "c.pcapng.gz"),
     ] {
         let stage = Stage::set(scenario::demo_build().by(mode), file, &LIVE);
         let ending = stage.play();
