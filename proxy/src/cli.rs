@@ -54,18 +54,18 @@ pub enum Command {
     /// Show a capture file, of buildtap or of tcpdump
     #[command(after_long_help = SHOW_HELP)]
     Show(ShowArgs),
-    /// Copy a capture file without the secrets in it
-    #[command(long_about = REDACT_ABOUT, after_long_help = REDACT_HELP)]
-    Redact(RedactArgs),
-    /// Write a capture in a form that other programs read better
-    #[command(long_about = EXPORT_ABOUT, after_long_help = EXPORT_HELP)]
-    Export(ExportArgs),
     /// Say what is wrong in a capture file, the cause first
     #[command(after_long_help = DIAGNOSE_HELP)]
     Diagnose(DiagnoseArgs),
     /// Tell what a finding means, and what to change
     #[command(after_long_help = EXPLAIN_HELP)]
     Explain(ExplainArgs),
+    /// Copy a capture file without the secrets in it
+    #[command(long_about = REDACT_ABOUT, after_long_help = REDACT_HELP)]
+    Redact(RedactArgs),
+    /// Write a capture in a form that other programs read better
+    #[command(long_about = EXPORT_ABOUT, after_long_help = EXPORT_HELP)]
+    Export(ExportArgs),
     /// Write a recorded session as JSON, to be edited, kept and played again
     #[command(after_long_help = CASSETTE_HELP)]
     Cassette(CassetteArgs),
@@ -128,6 +128,23 @@ Examples:
   buildtap show --follow --log session.pcapng
   buildtap show --format json session.pcapng | jq .";
 
+const DIAGNOSE_HELP: &str = "\
+Examples:
+  buildtap diagnose session.pcapng
+  buildtap diagnose --format sarif --output buildtap.sarif session.pcapng
+  buildtap diagnose --format junit --output buildtap.xml session.pcapng
+
+Exit status: 0 if nothing was stopped: nothing is abnormal, or there are only warnings about what
+went on all the same; 3 if something failed (a finding that is an error), or waited and never got
+what it waited for; 1 if the capture cannot be read; 2 for wrong usage.";
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  buildtap explain                          all findings, also those that buildtap does not find yet
+  buildtap explain packets-read-as-bytes
+
+Exit status: 2 if there is no such finding.";
+
 const REDACT_ABOUT: &str = "\
 Copies a capture file, of buildtap or of tcpdump, and masks the secrets in it.
 
@@ -157,23 +174,6 @@ Examples:
   buildtap export session.pcapng --to nested.pcapng
   WIRESHARK_CONFIG_DIR=nested.wireshark wireshark nested.pcapng
   WIRESHARK_CONFIG_DIR=nested.wireshark tshark -r nested.pcapng -Y grpc";
-
-const DIAGNOSE_HELP: &str = "\
-Examples:
-  buildtap diagnose session.pcapng
-  buildtap diagnose --format sarif --output buildtap.sarif session.pcapng
-  buildtap diagnose --format junit --output buildtap.xml session.pcapng
-
-Exit status: 0 if nothing was stopped: nothing is abnormal, or there are only warnings about what
-went on all the same; 3 if something failed (a finding that is an error), or waited and never got
-what it waited for; 1 if the capture cannot be read; 2 for wrong usage.";
-
-const EXPLAIN_HELP: &str = "\
-Examples:
-  buildtap explain                          all findings, also those that buildtap does not find yet
-  buildtap explain packets-read-as-bytes
-
-Exit status: 2 if there is no such finding.";
 
 const CASSETTE_HELP: &str = "\
 Examples:
@@ -308,46 +308,6 @@ pub struct ShowArgs {
     pub view: ViewArgs,
 }
 
-/// Arguments of `buildtap redact`.
-#[derive(Debug, Args)]
-pub struct RedactArgs {
-    /// The capture file; - is standard input
-    #[arg(value_name = "IN")]
-    pub input: PathBuf,
-    /// The copy; what the file held before is overwritten
-    #[arg(value_name = "OUT")]
-    pub output: PathBuf,
-    /// What else is masked.
-    #[command(flatten)]
-    pub redaction: RedactionArgs,
-    /// What messages are read with.
-    #[command(flatten)]
-    pub schemas: SchemaArgs,
-}
-
-/// Arguments of `buildtap export`.
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// The capture file; - is standard input
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Where to write (mode 0600); what the file held before is overwritten
-    #[arg(long, value_name = "OUT")]
-    pub to: PathBuf,
-    /// The folder for Wireshark's settings; beside OUT if not given
-    #[arg(long, value_name = "DIR")]
-    pub profile: Option<PathBuf>,
-    /// Do not mask passwords, tokens and secrets
-    #[arg(long)]
-    pub show_secrets: bool,
-    /// What else is masked.
-    #[command(flatten)]
-    pub redaction: RedactionArgs,
-    /// What messages are read with.
-    #[command(flatten)]
-    pub schemas: SchemaArgs,
-}
-
 /// Arguments of `buildtap diagnose`.
 #[derive(Debug, Args)]
 pub struct DiagnoseArgs {
@@ -390,6 +350,46 @@ pub struct ExplainArgs {
     /// For people, or one JSON object per line
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
+}
+
+/// Arguments of `buildtap redact`.
+#[derive(Debug, Args)]
+pub struct RedactArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// The copy; what the file held before is overwritten
+    #[arg(value_name = "OUT")]
+    pub output: PathBuf,
+    /// What else is masked.
+    #[command(flatten)]
+    pub redaction: RedactionArgs,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
+}
+
+/// Arguments of `buildtap export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to write (mode 0600); what the file held before is overwritten
+    #[arg(long, value_name = "OUT")]
+    pub to: PathBuf,
+    /// The folder for Wireshark's settings; beside OUT if not given
+    #[arg(long, value_name = "DIR")]
+    pub profile: Option<PathBuf>,
+    /// Do not mask passwords, tokens and secrets
+    #[arg(long)]
+    pub show_secrets: bool,
+    /// What else is masked.
+    #[command(flatten)]
+    pub redaction: RedactionArgs,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
 }
 
 /// Arguments of `buildtap cassette`.

@@ -15,7 +15,7 @@
 //! | [`record`] | the capture file that `--record` writes |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
-//! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`explain`], [`replay`] | the commands of these names |
+//! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`], [`explain`] | the commands of these names |
 //! | [`diagnose`] | findings, the cause before what follows from it |
 //! | [`stall`] | whether anything can still move |
 //! | [`error`], [`notice`] | sentences for the operator |

@@ -66,10 +66,10 @@ fn main() -> ExitCode {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Proxy(args) => runtime.block_on(proxy(args)),
         Command::Demo(args) => runtime.block_on(play(args)),
-        Command::Replay(args) => runtime.block_on(play_again(args)),
-        Command::Export(args) => export_file(args),
         Command::Diagnose(args) => diagnose_file(&args),
         Command::Explain(args) => explain_code(&args),
+        Command::Replay(args) => runtime.block_on(play_again(args)),
+        Command::Export(args) => export_file(args),
         Command::Show(args) => {
             let _context = runtime.enter();
             show_file(args)
@@ -444,6 +444,73 @@ fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn diagnose_file(args: &DiagnoseArgs) -> Result<ExitCode, Error> {
+    let mut output = match &args.output {
+        Some(path) => output_file(path)?,
+        None => Output::stdout(),
+    };
+    let mut decoder = Decoder::new(Options {
+        updates: true,
+        show_secrets: args.show_secrets,
+        stall_after: Some(args.stall_after),
+        ..Options::default()
+    });
+    let mut notes = diagnose::Notes::default();
+    let read = show(&args.file, false, &mut decoder, &mut notes, &|| false);
+    let file = args.file.display().to_string();
+    // A capture that breaks off may have what is wrong in the part that can be read.
+    let mut is_stopped = false;
+    if read.is_ok() || !decoder.trace().connections.is_empty() {
+        let diagnosis = notes.diagnosis(decoder.trace());
+        let about = About {
+            diagnosis: &diagnosis,
+            file: &file,
+            show_secrets: args.show_secrets,
+        };
+        let text = match args.format {
+            DiagnosisFormat::Text => about.text(&output),
+            DiagnosisFormat::Json => about.json(),
+            DiagnosisFormat::Sarif => about.sarif(),
+            DiagnosisFormat::Junit => about.junit(),
+        };
+        let to = args.output.as_deref();
+        write(&mut output, to, &text)?;
+        is_stopped = diagnosis.stopped();
+    }
+    let notes = read?;
+    if args.format == DiagnosisFormat::Text {
+        let notes = notes.to_string().replace('\n', "; ");
+        eprintln!("buildtap: {file}: {notes}");
+    }
+    Ok(match is_stopped {
+        true => ExitCode::from(diagnose::STOPPED),
+        false => ExitCode::SUCCESS,
+    })
+}
+
+fn explain_code(args: &ExplainArgs) -> Result<ExitCode, Error> {
+    let mut output = Output::stdout();
+    match explain::explain(args.code.as_deref(), args.format, &output) {
+        Ok(text) => write(&mut output, None, &text)?,
+        Err(unknown) => {
+            eprintln!("buildtap: {unknown}.");
+            return Ok(ExitCode::from(USAGE));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes to the file or to standard output; that its reader went away is no failure.
+fn write(output: &mut Output, file: Option<&Path>, text: &str) -> Result<(), Error> {
+    match output.write(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output {
+            path: file.map_or("standard output".into(), |path| path.display().to_string()),
+            error,
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn redact_file(args: RedactArgs) -> Result<ExitCode, Error> {
     let redaction = redaction(args.redaction, &args.schemas)?;
     let Redacted { report, plan } = redact(&args.input, &args.output, redaction)?;
@@ -476,71 +543,6 @@ fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
         exported.written
     );
     Ok(ExitCode::SUCCESS)
-}
-
-fn diagnose_file(args: &DiagnoseArgs) -> Result<ExitCode, Error> {
-    let mut output = match &args.output {
-        Some(path) => output_file(path)?,
-        None => Output::stdout(),
-    };
-    let mut decoder = Decoder::new(Options {
-        updates: true,
-        show_secrets: args.show_secrets,
-        stall_after: Some(args.stall_after),
-        ..Options::default()
-    });
-    let mut notes = diagnose::Notes::default();
-    let read = show(&args.file, false, &mut decoder, &mut notes, &|| false);
-    let file = args.file.display().to_string();
-    // A capture that breaks off may have what is wrong in the part that can be read.
-    if read.is_ok() || !decoder.trace().connections.is_empty() {
-        let diagnosis = notes.diagnosis(decoder.trace());
-        let about = About {
-            diagnosis: &diagnosis,
-            file: &file,
-            show_secrets: args.show_secrets,
-        };
-        let text = match args.format {
-            DiagnosisFormat::Text => about.text(&output),
-            DiagnosisFormat::Json => about.json(),
-            DiagnosisFormat::Sarif => about.sarif(),
-            DiagnosisFormat::Junit => about.junit(),
-        };
-        let to = args.output.as_deref();
-        write(&mut output, to, &text)?;
-        if read.is_ok() && diagnosis.stopped() {
-            return Ok(ExitCode::from(diagnose::STOPPED));
-        }
-    }
-    let notes = read?;
-    if args.format == DiagnosisFormat::Text {
-        let notes = notes.to_string().replace('\n', "; ");
-        eprintln!("buildtap: {file}: {notes}");
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn explain_code(args: &ExplainArgs) -> Result<ExitCode, Error> {
-    let mut output = Output::stdout();
-    match explain::explain(args.code.as_deref(), args.format, &output) {
-        Ok(text) => write(&mut output, None, &text)?,
-        Err(unknown) => {
-            eprintln!("buildtap: {unknown}.");
-            return Ok(ExitCode::from(USAGE));
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Writes to the file or to standard output; that its reader went away is no failure.
-fn write(output: &mut Output, file: Option<&Path>, text: &str) -> Result<(), Error> {
-    match output.write(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output {
-            path: file.map_or("standard output".into(), |path| path.display().to_string()),
-            error,
-        }),
-        _ => Ok(()),
-    }
 }
 
 fn signals() -> Result<Signals, Error> {
