@@ -1,6 +1,7 @@
 //! Compiles `schemas/` without protoc: protox gives a descriptor set, prost-build turns it into Rust.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -30,7 +31,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(out.join("descriptor_set.bin"), set.encode_to_vec())?;
+    fs::write(out.join("sources.rs"), sources(&schemas, &files)?)?;
     Ok(())
+}
+
+/// A list of names, as one file imports another, and texts.
+fn sources(schemas: &Path, files: &[PathBuf]) -> Result<String, Box<dyn Error>> {
+    let mut list = String::from("&[\n");
+    for file in files {
+        let name = file.strip_prefix(schemas)?;
+        let text = file.canonicalize()?;
+        writeln!(list, "    ({name:?}, include_str!({text:?})),")?;
+    }
+    list.push_str("]\n");
+    Ok(list)
 }
 
 fn proto_files(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

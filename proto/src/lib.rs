@@ -3,7 +3,8 @@
 //! What lives here: `schemas/`, the `.proto` files written for this project, wire-compatible with what BuildKit,
 //! fsutil, containerd, gRPC and OTLP speak; and three things made of them:
 //!
-//! - [`pool`], descriptors for everything that is only shown ([`DESCRIPTOR_SET`] is the same in bytes);
+//! - [`pool`], descriptors for everything that is only shown ([`DESCRIPTOR_SET`] is the same in bytes, [`SOURCES`]
+//!   in the text that people write);
 //! - generated types, for what the code reads by field: [`pb`], [`fsutil`], [`moby`] and so on, one module for each
 //!   protobuf package;
 //! - [`schema::Schemas`], the pool plus the schemas that a user brings.
@@ -53,6 +54,10 @@ pub use generated::{
 
 /// The schemas as an encoded `google.protobuf.FileDescriptorSet`, imports included and comments left out.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
+
+/// The `.proto` files of `schemas/`: the name by which one imports another, and the text. What they
+/// import of `google/protobuf` is not among them.
+pub const SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
 /// The descriptors of all the schemas, parsed on first use.
 ///

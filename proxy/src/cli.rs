@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use buildtap_decoder::redact::Regex;
+use buildtap_fixtures::replay::{Matching, Timing};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::address::Address;
@@ -56,12 +57,18 @@ pub enum Command {
     /// Copy a capture file without the secrets in it
     #[command(long_about = REDACT_ABOUT, after_long_help = REDACT_HELP)]
     Redact(RedactArgs),
+    /// Write a capture in a form that other programs read better
+    #[command(long_about = EXPORT_ABOUT, after_long_help = EXPORT_HELP)]
+    Export(ExportArgs),
     /// Write a recorded session as JSON, to be edited, kept and played again
     #[command(after_long_help = CASSETTE_HELP)]
     Cassette(CassetteArgs),
     /// Say how two recorded sessions differ
     #[command(long_about = DIFF_ABOUT, after_long_help = DIFF_HELP)]
     Diff(DiffArgs),
+    /// Play a recorded session: as the daemon for a client, or as the client for a daemon
+    #[command(long_about = REPLAY_ABOUT, after_long_help = REPLAY_HELP)]
+    Replay(ReplayArgs),
     /// Show a build session without needing a daemon
     #[command(after_long_help = DEMO_HELP)]
     Demo(DemoArgs),
@@ -130,6 +137,18 @@ Examples:
 
 The file is created for you alone (mode 0600) and compressed if its name ends in .zst or .gz.
 What no rule knows for a secret stays: look at the copy before you pass it on.";
+const EXPORT_ABOUT: &str = "\
+Writes a capture in a form that other programs read better. The name's ending says which:
+
+  .pcapng, .pcapng.zst  for Wireshark and tshark: the connections as they were, and every one that
+                        is inside another (in an exec tunnel, in a Control.Session call) once more
+                        as a TCP conversation of its own; with a folder of settings beside it";
+
+const EXPORT_HELP: &str = "\
+Examples:
+  buildtap export session.pcapng --to nested.pcapng
+  WIRESHARK_CONFIG_DIR=nested.wireshark wireshark nested.pcapng
+  WIRESHARK_CONFIG_DIR=nested.wireshark tshark -r nested.pcapng -Y grpc";
 
 const CASSETTE_HELP: &str = "\
 Examples:
@@ -151,6 +170,28 @@ Examples:
   buildtap diff before.json after.json         two cassettes, or one of each kind
 
 Exit status: 0 if they mean the same, 1 if they differ, 2 if they could not be compared.";
+
+const REPLAY_ABOUT: &str = "\
+Plays one side of a recorded session: a capture, or a cassette made of one.
+
+As the daemon, it answers as the recorded one did, calls the client's session, asks for the
+client's own files and sends the recorded output. As the client, it asks what the recorded one
+asked, and compares what the daemon does. Neither needs docker. What is done waits for what was
+done before it in the recording, not for the clock.
+
+What differs from the recording is written to standard error when the session is over.";
+
+const REPLAY_HELP: &str = "\
+Examples:
+  buildtap replay export.pcapng --as daemon --once
+  buildtap replay export.pcapng --as daemon --listen unix:///tmp/fake.sock
+  DOCKER_HOST=unix:///tmp/fake.sock docker build --output out .
+  buildtap replay export.pcapng --as client --connect unix:///var/run/docker.sock
+
+Standard output has one line, as soon as clients can connect: the address of the socket.
+
+Exit status: 0 if everything matched the recording; 1 if something differed, or buildtap itself
+failed; 2 for wrong usage.";
 
 const DEMO_HELP: &str = "\
 Examples:
@@ -252,6 +293,29 @@ pub struct RedactArgs {
     pub schemas: SchemaArgs,
 }
 
+/// Arguments of `buildtap export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to write (mode 0600); what the file held before is overwritten
+    #[arg(long, value_name = "OUT")]
+    pub to: PathBuf,
+    /// The folder for Wireshark's settings; beside OUT if not given
+    #[arg(long, value_name = "DIR")]
+    pub profile: Option<PathBuf>,
+    /// Do not mask passwords, tokens and secrets
+    #[arg(long)]
+    pub show_secrets: bool,
+    /// What else is masked.
+    #[command(flatten)]
+    pub redaction: RedactionArgs,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
+}
+
 /// Arguments of `buildtap cassette`.
 #[derive(Debug, Args)]
 pub struct CassetteArgs {
@@ -292,6 +356,48 @@ pub struct ReadingArgs {
     /// With which schemas.
     #[command(flatten)]
     pub schemas: SchemaArgs,
+}
+
+/// Arguments of `buildtap replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The capture or cassette
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Which side to play
+    #[arg(long = "as", value_enum, value_name = "SIDE")]
+    pub side: PlayedSide,
+    /// Where the daemon listens: unix:///path or tcp://host:port; a private socket if not given
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "connect")]
+    pub listen: Option<Address>,
+    /// Let --listen be reachable from other machines
+    #[arg(long, requires = "listen")]
+    pub allow_remote: bool,
+    /// The daemon that the client talks to: unix:///path or tcp://host:port
+    #[arg(long, value_name = "ADDRESS", required_if_eq("side", "client"))]
+    pub connect: Option<Address>,
+    /// What has to be as it was: `strict` for all but ids, `fields` for what says what is built,
+    /// `method` for methods and paths alone
+    #[arg(long = "match", value_name = "HOW", default_value = "fields")]
+    pub matching: Matching,
+    /// How fast: `fast`, `recorded`, or xN for N times faster than recorded
+    #[arg(long, value_name = "HOW", default_value = "fast")]
+    pub timing: Timing,
+    /// How long nothing may happen before what is waited for is reported as missing
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub patience: Duration,
+    /// As the daemon, end after one session
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// The sides of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlayedSide {
+    /// Answer a client
+    Daemon,
+    /// Ask a daemon
+    Client,
 }
 
 /// Arguments of `buildtap demo`.

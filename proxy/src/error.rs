@@ -65,6 +65,9 @@ pub enum Error {
     /// A capture cannot be copied without its secrets.
     #[error(transparent)]
     Redact(#[from] crate::redact::RedactError),
+    /// A capture cannot be exported.
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
     /// A capture or cassette cannot be used.
     #[error("{path}: {error}")]
     Recording {
@@ -79,6 +82,9 @@ pub enum Error {
     /// Contents of a recording are gone.
     #[error("cannot read the temporary file for contents ({0}); look whether the disk is broken")]
     Contents(#[source] io::Error),
+    /// A recording cannot be played.
+    #[error(transparent)]
+    Replay(#[from] buildtap_fixtures::replay::ReplayError),
     /// The system refuses what normally works.
     #[error(
         "cannot {doing} ({error}). The system may be out of processes or file descriptors: see ulimit -a"

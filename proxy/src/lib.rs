@@ -15,7 +15,7 @@
 //! | [`record`] | the capture file that `--record` writes |
 //! | [`view`] | what was decoded, as text or JSON |
 //! | [`output`] | where that goes |
-//! | [`show`], [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff) | the commands of these names |
+//! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`] | the commands of these names |
 //! | [`error`], [`notice`] | sentences for the operator |
 //!
 //! What does not live here: any knowledge of what the bytes mean. That is `buildtap-decoder`,
@@ -34,12 +34,14 @@ pub mod command;
 pub mod demo;
 pub mod diff;
 pub mod error;
+pub mod export;
 pub mod listen;
 pub mod notice;
 pub mod output;
 pub mod record;
 pub mod redact;
 pub mod relay;
+pub mod replay;
 pub mod schemas;
 pub mod show;
 pub mod stream;

@@ -9,17 +9,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use buildtap::cassette;
 use buildtap::child::Signals;
 use buildtap::cli::{
-    Cli, Command, DemoArgs, Format, ProxyArgs, RecordingArgs, RedactArgs, RedactionArgs, RunArgs,
-    Scenario, SchemaArgs, ShowArgs, ViewArgs,
+    Cli, Command, DemoArgs, ExportArgs, Format, PlayedSide, ProxyArgs, RecordingArgs, RedactArgs,
+    RedactionArgs, ReplayArgs, RunArgs, Scenario, SchemaArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
 use buildtap::diff::diff;
 use buildtap::error::{Error, FAILURE};
+use buildtap::export::export;
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
 use buildtap::record::{self, Ending, Recorded, Recorder};
 use buildtap::redact::{Redacted, redact};
+use buildtap::replay;
 use buildtap::schemas::schemas;
 use buildtap::show::show;
 use buildtap::tap::Tap;
@@ -32,6 +34,7 @@ use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
+use buildtap_fixtures::replay::Outcome;
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Proxy(args) => runtime.block_on(proxy(args)),
         Command::Demo(args) => runtime.block_on(play(args)),
+        Command::Replay(args) => runtime.block_on(play_again(args)),
+        Command::Export(args) => export_file(args),
         Command::Show(args) => {
             let _context = runtime.enter();
             show_file(args)
@@ -307,6 +312,37 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
+    let options = replay::Options {
+        file: args.file,
+        matching: args.matching,
+        timing: args.timing,
+        patience: args.patience,
+    };
+    let matched = match (args.side, args.connect) {
+        (PlayedSide::Client, Some(connect)) => {
+            let outcome = replay::client(&options, &connect).await?;
+            eprintln!("{outcome}");
+            outcome.matches()
+        }
+        _ => {
+            let mut signals = signals()?;
+            let listen = replay::Listen {
+                address: args.listen,
+                allow_remote: args.allow_remote,
+                socket_parent: command::socket_parent(&Environment::of_process()),
+            };
+            let tell = |outcome: &Outcome| eprintln!("{outcome}");
+            let stop = signals.stop();
+            replay::daemon(&options, listen, args.once, tell, stop).await?
+        }
+    };
+    Ok(match matched {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(FAILURE),
+    })
+}
+
 fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
     let mut view = view(&args.view, Output::stdout)?;
     let mut decoder = Decoder::new(options(&args.view));
@@ -364,6 +400,23 @@ fn redact_file(args: RedactArgs) -> Result<ExitCode, Error> {
     };
     eprintln!("buildtap: {output} ends where the capture cannot be read further: {broken}.");
     Ok(ExitCode::from(FAILURE))
+}
+
+fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
+    let redaction = match args.show_secrets {
+        true => None,
+        false => Some(Arc::new(redaction(args.redaction, &args.schemas)?)),
+    };
+    let about = record::about(None, args.show_secrets);
+    let to = &args.to;
+    let exported = export(&args.file, to, args.profile.as_deref(), redaction, about)?;
+    let (to, profile) = (to.display(), exported.profile.display());
+    eprintln!(
+        "buildtap: wrote {} to {to}; to look at it:\n  \
+         WIRESHARK_CONFIG_DIR={profile} wireshark {to}",
+        exported.written
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn signals() -> Result<Signals, Error> {

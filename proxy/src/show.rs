@@ -49,7 +49,10 @@ pub fn show(
         true => Capture::new(io::stdin(), options),
         false => capture::open(path, options)?,
     };
-    let bar = progress_bar(&capture, follow);
+    let bar = match follow {
+        true => ProgressBar::hidden(),
+        false => progress_bar(&capture),
+    };
     let read = read(&mut capture, follow, decoder, view, &bar, stop);
     bar.finish_and_clear();
     read?;
@@ -124,12 +127,9 @@ fn flush(decoder: &mut Decoder, view: &mut impl Show) -> io::Result<()> {
 }
 
 /// A bar on standard error, when that is a terminal and there is an end to come to.
-fn progress_bar(capture: &Capture, follow: bool) -> ProgressBar {
-    let Some(length) = capture
-        .progress()
-        .len
-        .filter(|_| !follow && io::stderr().is_terminal())
-    else {
+pub(crate) fn progress_bar(capture: &Capture) -> ProgressBar {
+    let length = capture.progress().len;
+    let Some(length) = length.filter(|_| io::stderr().is_terminal()) else {
         return ProgressBar::hidden();
     };
     let bar = ProgressBar::new(length);

@@ -147,6 +147,32 @@ impl Daemon {
     }
 }
 
+/// `docker` of a flavour with nothing that leads to a daemon: DOCKER_HOST is for the caller to set. What it keeps for
+/// itself goes to `home`. `None` when tests with docker are to be skipped.
+pub fn clients(flavour: Flavour, home: &Path) -> Option<Command> {
+    if skipped() {
+        return None;
+    }
+    // daemon.sh says what it would set for a daemon of this kind.
+    let directory = home.join(format!("clients-{}", flavour.name()));
+    let file = |name: &str, text: &str| {
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join(name), text).expect("a file");
+    };
+    file("flavour", flavour.name());
+    file("address", "unix:///nonexistent/docker.sock");
+    let mut environment = environment(&directory);
+    environment.remove(std::ffi::OsStr::new("DOCKER_HOST"));
+    let path = environment.get(std::ffi::OsStr::new("PATH")).cloned();
+    let mut command = process::command("docker");
+    command
+        .env_clear()
+        .env("PATH", path.expect("it has one"))
+        .env("HOME", home)
+        .envs(&environment);
+    Some(command)
+}
+
 /// Ends the daemon once this process is gone, however it goes: the only end of a pipe closes then.
 fn start_reaper(directory: &Path) {
     let reaper = Command::new("sh")

@@ -2,7 +2,8 @@
 //!
 //! [`Recorder::event`] makes packets of an event and puts them into a queue in memory; a thread
 //! writes the queue out. When the disk is slower than the connections for so long that the
-//! queue is full, what does not fit is left out: the file has a gap there, and the operator is
+//! queue is full, the connections wait for it, but for no more than a small part of the time
+//! ([`SLACK`]); then what does not fit is left out: the file has a gap there, and the operator is
 //! told. When writing fails, the recording is over, and nothing else is.
 //!
 //! What does not live here: the format of the file (`buildtap_fixtures::capture::write`), and
@@ -28,6 +29,11 @@ use crate::notice::{Notice, Notices};
 
 /// How many bytes of the file may wait in memory.
 pub const QUEUE: usize = 64 * 1024 * 1024;
+
+/// How long the relay may wait for the disk: so much in all, and so much of the time since the
+/// recording began, in percent. A recording with gaps is of little use, and a disk that is a
+/// little slower than memory for a moment is usual.
+const SLACK: (Duration, u32) = (Duration::from_millis(500), 10);
 
 /// What may wait beyond that of what is not payload: beginnings, ends and gaps of connections.
 /// Connections that begin beyond it are not recorded.
@@ -74,12 +80,17 @@ pub struct Recorded {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Blocks were written out.
+    room: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
     writer: Writer<Queue>,
     limit: usize,
+    began: Instant,
+    /// How long the relay has waited for the disk.
+    waited: Duration,
     connections: u64,
     /// The queue is too full for payload; it must be half empty before that is taken again.
     is_skipping: bool,
@@ -126,6 +137,8 @@ impl Recorder {
         let state = State {
             writer,
             limit,
+            began: Instant::now(),
+            waited: Duration::ZERO,
             connections: 0,
             is_skipping: false,
             left_out: HashMap::new(),
@@ -137,6 +150,7 @@ impl Recorder {
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            room: Condvar::new(),
         });
         let (sender, done) = mpsc::channel();
         let queue = Arc::clone(&shared);
@@ -146,6 +160,7 @@ impl Recorder {
                 let written = queue.write_out(output, &notices).map(|len| head_len + len);
                 if let Err(error) = &written {
                     queue.lock().give_up();
+                    queue.room.notify_all();
                     notices.tell(&Notice::RecordingFailed { path: &path, error });
                 }
                 // Nobody waits for it any more if this fails.
@@ -157,13 +172,17 @@ impl Recorder {
         })
     }
 
-    /// Records that `event` happened on connection `id` at `at`. Never waits for the disk.
+    /// Records that `event` happened on connection `id` at `at`. Waits for the disk at most as
+    /// long as [`SLACK`] says.
     ///
     /// Calls for one connection come in order; the order of calls is the order in the file.
     pub fn event(&self, at: Time, id: TapId, event: &TapEvent<'_>) {
         let mut state = self.shared.lock();
         if state.dead {
             return;
+        }
+        if let TapEvent::Chunk { bytes, .. } = event {
+            state = self.shared.wait_for_room(state, bytes.len());
         }
         let before = state.writer.get_ref().waiting();
         state.take(at, id, event);
@@ -193,6 +212,11 @@ impl Recorder {
 }
 
 impl State {
+    /// Whether so many bytes more are too many.
+    fn is_full(&self, more: usize) -> bool {
+        self.writer.get_ref().len().saturating_add(more) > self.limit
+    }
+
     fn take(&mut self, at: Time, id: TapId, event: &TapEvent<'_>) {
         let queued = self.writer.get_ref().len();
         let beyond_margin = queued > self.limit.saturating_add(MARGIN);
@@ -247,13 +271,38 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until there is room for so many bytes, or for long enough.
+    fn wait_for_room<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        more: usize,
+    ) -> MutexGuard<'a, State> {
+        if !state.is_full(more) {
+            return state;
+        }
+        let (once, percent) = SLACK;
+        let begun = Instant::now();
+        while state.is_full(more) && !state.is_skipping && !state.dead {
+            let allowed = once + state.began.elapsed() / 100 * percent;
+            let left = allowed.saturating_sub(state.waited + begun.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            self.changed.notify_one();
+            let waited = self.room.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.waited += begun.elapsed();
+        state
+    }
+
     /// Waits until there is something to be done: bytes to be written, or written ones to be
     /// flushed when that is `due`.
     fn wait(&self, due: Option<Instant>) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         loop {
             let waiting = state.writer.get_ref().waiting();
-            if state.stop || waiting >= PLENTY {
+            if state.stop || state.tell_behind || waiting >= PLENTY {
                 return state;
             }
             let patience = match (waiting, due) {
@@ -301,6 +350,7 @@ impl Shared {
                 break;
             }
             self.lock().writer.get_mut().give_back(&mut blocks);
+            self.room.notify_all();
         }
         output.finish()?;
         Ok(total)

@@ -9,3 +9,4 @@ mod cli;
 mod graph;
 mod memory;
 mod misbehaving;
+mod replay;

@@ -68,7 +68,7 @@ fn a_recording_holds_no_secrets_unless_it_is_told_to() {
         let shown = show(&home, &["build.pcapng"]);
         assert!(!shown.stderr.contains("not masked"), "{shown}");
         // Checksums that were right are right.
-        if wireshark::is_there() {
+        if buildtap_tests::wireshark::is_there() {
             wireshark::assert_right(&home, &[]);
         }
     }

@@ -1,32 +1,19 @@
 //! What Debian's tshark makes of a recording.
 
-use std::path::Path;
 use std::process::Command;
 
 use buildtap_fixtures::peers::scenario::{self, Scene};
 use buildtap_fixtures::peers::script::{ClientScript, DaemonScript, Mode, Windows};
 use buildtap_fixtures::peers::tree::Tree;
 use buildtap_tests::process::Process;
+use buildtap_tests::wireshark::{TSHARK, is_there};
 use tempfile::TempDir;
 
 use crate::scene::Stage;
 
-/// Whether there is one; on a build machine there must be.
-pub(crate) fn is_there() -> bool {
-    let is_there = Path::new("/usr/bin/tshark").exists();
-    assert!(
-        is_there || std::env::var_os("CI").is_none(),
-        "there is no tshark: run tests/lab/install.sh as root"
-    );
-    if !is_there {
-        eprintln!("skipped, because there is no /usr/bin/tshark: run tests/lab/install.sh as root");
-    }
-    is_there
-}
-
 /// The fields of the packets that pass a filter, one line for each packet.
 fn tshark(home: &TempDir, arguments: &[&str], filter: &str, fields: &[&str]) -> Vec<String> {
-    let mut command = Command::new("/usr/bin/tshark");
+    let mut command = Command::new(TSHARK);
     command
         .current_dir(home.path())
         .env("HOME", home.path())
