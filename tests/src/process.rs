@@ -107,19 +107,27 @@ impl Process {
 
     /// Waits until `wanted` is found in what it writes to standard error, and gives that.
     pub fn wait_for_stderr<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
+        self.wait_for(what, |process| wanted(&process.stderr()))
+    }
+
+    /// The same of standard output.
+    pub fn wait_for_stdout<T>(&mut self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
+        self.wait_for(what, |process| wanted(&process.stdout()))
+    }
+
+    fn wait_for<T>(&mut self, what: &str, wanted: impl Fn(&Self) -> Option<T>) -> T {
         let deadline = Instant::now() + DEADLINE;
         loop {
             // In this order: what it says before it ends counts.
             let ended = self.child.try_wait().expect("a child").is_some();
-            let said = self.stderr();
-            if let Some(found) = wanted(&said) {
+            if let Some(found) = wanted(self) {
                 return found;
             }
+            let (out, said) = (self.stdout(), self.stderr());
             assert!(!ended, "it ended before: {what}\n{said}");
             assert!(
                 Instant::now() < deadline,
-                "gave up waiting: {what}\n{said}\n{}",
-                self.stdout()
+                "gave up waiting: {what}\n{said}\n{out}"
             );
             std::thread::sleep(Duration::from_millis(10));
         }
