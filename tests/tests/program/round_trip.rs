@@ -18,7 +18,7 @@ fn capture_to_cassette_to_replay_to_capture() {
         "tar-export",
         "context-cold",
         "failing-dockerfile",
-        "buildx-tar-export",
+        "secret",
     ] {
         let home = TempDir::new().unwrap();
         let capture = format!("{CAPTURES}/{name}.pcap");
