@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Case, ago, report};
+use super::{Case, ago, report, setup};
 use crate::core::Core;
 use crate::event::Side;
 use crate::trace::{
@@ -15,6 +15,7 @@ const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 /// A session is asked for.
 pub(crate) fn session_opened(core: &mut Core, id: Id<Session>) {
     same_id_twice(core, id);
+    setup::session_opened(core, id);
     let Some(session) = core.trace.sessions.get(id) else {
         return;
     };
@@ -285,6 +286,7 @@ pub(crate) fn build_ended(core: &mut Core, id: Id<Build>) {
         return;
     }
     session_closed_early(core, id);
+    setup::build_failed(core, id);
     let Some(build) = core.trace.builds.get(id) else {
         return;
     };

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::transfers::{is_partial, name, packets_read_as_bytes};
-use super::{Case, ago, report, sessions};
+use super::{Case, ago, report, sessions, setup};
 use crate::core::Core;
 use crate::event::{Side, Time};
 use crate::trace::{
@@ -41,6 +41,7 @@ pub(crate) fn tick(core: &mut Core) {
         callback(core, id);
     }
     sessions::tick(core);
+    setup::tick(core);
 }
 
 fn transfer(core: &mut Core, id: Id<Transfer>) {
@@ -199,9 +200,22 @@ pub fn stands(trace: &Trace, finding: &Finding) -> bool {
                     _ => flow_control(trace, transfer.call, transfer.sender()).is_some(),
                 }
         }),
+        Subject::Call(id) if finding.code == "status-never-ends" => {
+            let call = trace.calls.get(id);
+            call.is_some_and(|call| call.state == CallState::Open)
+        }
         // Whoever was asked last has the word.
         Subject::Call(id) => trace.calls.get(id).is_some_and(|call| {
             call.state == CallState::Open && call.request.last > call.response.last
+        }),
+        Subject::Connection(id) => trace.connections.get(id).is_some_and(|connection| {
+            let said = |side| {
+                *connection
+                    .http2
+                    .as_ref()
+                    .map_or(&0, |it| it.frames.get(side))
+            };
+            connection.closed.is_none() && Side::BOTH.into_iter().any(|side| said(side) == 0)
         }),
         _ => false,
     }

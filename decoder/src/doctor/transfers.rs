@@ -204,7 +204,6 @@ pub(crate) fn violation(core: &mut Core, id: Id<Transfer>, from: Side, violation
             format!("the {from} says FIN before the listing is complete"),
             "FIN comes after the STAT without a stat that ends the listing.",
         ),
-        Violation::SizeChanged { .. } => return,
     };
     simple(
         core,

@@ -211,6 +211,9 @@ impl Heard<'_> {
             Stream::Exchange(self.open_exchange(&headers, end_stream))
         };
         self.calls.streams.insert(stream_id, stream);
+        let streams = self.calls.streams.values();
+        let open = streams.filter(|stream| !self.is_over(stream)).count();
+        doctor::streams(self.core, self.calls.connection, self.calls.caller, open);
     }
 
     fn open_exchange(&mut self, headers: &Headers, end_stream: bool) -> Id<Exchange> {
@@ -285,6 +288,8 @@ impl http2::Handler for Heard<'_> {
     }
 
     fn headers(&mut self, from: Side, stream_id: u32, headers: Headers, end_stream: bool) {
+        let connection = self.calls.connection;
+        doctor::header_list(self.core, connection, from, stream_id, headers.list_size());
         match self.calls.streams.get_mut(&stream_id) {
             Some(Stream::Call(call)) => {
                 let over = call.headers(self.core, from, headers, end_stream);

@@ -90,16 +90,6 @@ impl Deframer {
             each(Piece::End);
         }
     }
-
-    /// Bytes that are there of an unfinished prefix or message; 0 between messages.
-    pub fn is_between_messages(&self) -> bool {
-        self.remaining.is_none() && self.have == 0
-    }
-
-    /// Bytes that the message which has begun still lacks.
-    pub fn lacking(&self) -> u32 {
-        self.remaining.unwrap_or(0)
-    }
 }
 
 #[cfg(test)]

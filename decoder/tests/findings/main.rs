@@ -6,6 +6,7 @@ mod common;
 mod calls;
 mod connections;
 mod sessions;
+mod setup;
 mod transfers;
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";

@@ -10,6 +10,7 @@ use buildtap_decoder::event::{Closed, Endpoints, Side, TapEvent, TapId, Time};
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::{self, Capture};
 
+mod damaged;
 mod diagnosed;
 mod masked;
 #[path = "../common/needles.rs"]

@@ -94,7 +94,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         ),
         healthy: Some("A client that cancels Status after Solve does the right thing."),
         links: &[issue(BUILDKIT, 6811)],
-        ..UNSEEN
+        layer: Layer::Build,
+        ..WARNING
     },
     Entry {
         code: "upload-rendezvous-missed",

@@ -185,7 +185,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         wire: "As many open streams as SETTINGS_MAX_CONCURRENT_STREAMS, 250 with the Go server, and no new one.",
         why: "Many SSH connections or content reads at once, or calls that are never ended.",
         client_fix: Some("Raise the limit, and end calls that are done."),
-        detected: false,
         ..WARNING
     },
     Entry {
@@ -239,7 +238,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         client_fix: Some("Say which address did not answer, and try again with a deadline."),
         daemon_fix: Some("Look whether the daemon still answers others."),
         links: &[issue(BUILDX, 907)],
-        ..UNSEEN
+        ..WARNING
     },
     Entry {
         code: "tls-alpn-mismatch",

@@ -35,7 +35,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "session-id-mismatch",
         title: "The build names a session that was never opened",
-        detected: false,
         what: "The id under which the client opened its session is not the one that the build asks for. The daemon \
                waits 5 s for it at every attempt and then reports that there is no active session with that id.",
         wire: "The uuid of `POST /session` or `Control.Session` differs from `session=` or `SolveRequest.Session`. A \
@@ -48,7 +47,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "session-too-late",
         title: "The session was opened after the daemon had given up on it",
-        detected: false,
         what: "The session that the build names does come, but more than 5 s after the daemon first needed it.",
         wire: "A look-up of the session fails, and its `POST /session` or `Control.Session` stands later in the record.",
         why: "The client does slow work, such as reading a big context, between asking for the build and opening its \
@@ -202,7 +200,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: "header-list-too-large",
         title: "The headers of a request are larger than its receiver takes",
         layer: Layer::Call,
-        detected: false,
         what: "A request fails for the size of its headers. Include and exclude patterns of a context travel as headers, \
                and so does the list of methods of a session.",
         wire: "HTTP 400 or 431 on `/session`, or GOAWAY, RST_STREAM or an error about header size on a FileSync; the \

@@ -37,8 +37,6 @@ pub enum Evidence {
 pub struct Decision {
     /// The language.
     pub flavour: Flavour,
-    /// Whether other evidence may not overrule it.
-    pub certain: bool,
     /// Why, as a sentence.
     pub because: String,
 }
@@ -46,73 +44,57 @@ pub struct Decision {
 impl Evidence {
     /// What follows from it; `None` when it tells nothing.
     pub fn decide(&self) -> Option<Decision> {
-        let decision = |flavour, certain, because: String| {
-            Some(Decision {
-                flavour,
-                certain,
-                because,
-            })
-        };
+        let decision = |flavour, because: String| Some(Decision { flavour, because });
         match self {
             Evidence::Method(name @ ("FileSync.DiffCopy" | "FileSync.TarStream")) => {
-                decision(Flavour::Packet, true, format!("{name} always carries fsutil Packets"))
+                decision(Flavour::Packet, format!("{name} always carries fsutil Packets"))
             }
             Evidence::Method(name) => {
-                decision(Flavour::Bytes, true, format!("{name} always carries BytesMessages"))
+                decision(Flavour::Bytes, format!("{name} always carries BytesMessages"))
             }
             Evidence::Exporter { index, kind } => match kind.as_str() {
                 "local" => decision(
                     Flavour::Packet,
-                    true,
                     format!("the build's exporter {index} is `local`, which sends a tree as fsutil Packets"),
                 ),
                 "tar" | "oci" | "docker" => decision(
                     Flavour::Bytes,
-                    true,
                     format!("the build's exporter {index} is `{kind}`, which sends an archive as BytesMessages"),
                 ),
                 _ => None,
             },
             Evidence::FirstByte(0x0a) => decision(
                 Flavour::Bytes,
-                true,
                 "the first message begins with field 1 as bytes (0a), which a Packet cannot".into(),
             ),
             Evidence::FirstByte(0x12) => decision(
                 Flavour::Packet,
-                true,
                 "the first message begins with field 2 (12), a Packet's stat; a BytesMessage has no field 2".into(),
             ),
             Evidence::FirstByte(0x08) => decision(
                 Flavour::Packet,
-                true,
                 "the first message begins with field 1 as a number (08), a Packet's type; a BytesMessage's is bytes"
                     .into(),
             ),
             Evidence::FirstByte(_) => None,
             Evidence::EmptyFirstMessage => decision(
                 Flavour::Packet,
-                false,
                 "the first message is empty, as the STAT that ends the listing of an empty tree".into(),
             ),
             Evidence::ArchiveHeader(name) => decision(
                 Flavour::Bytes,
-                false,
                 format!("the call has the header {name}, which the oci and docker exporters send with an archive"),
             ),
             Evidence::MultiPlatformHeader => decision(
                 Flavour::Packet,
-                false,
                 "the call has the header buildkit-exporter-multi-platform, which only goes with a tree".into(),
             ),
             Evidence::ReceiverSpoke => decision(
                 Flavour::Packet,
-                false,
                 "the receiver of the files sent messages, as the protocol of Packets asks for".into(),
             ),
             Evidence::EndedEmpty => decision(
                 Flavour::Bytes,
-                false,
                 "the sender ended without a message; a tree has at least the STAT that ends the listing".into(),
             ),
         }

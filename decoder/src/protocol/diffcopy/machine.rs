@@ -100,17 +100,6 @@ pub enum Violation {
     },
     /// FIN from the receiver before the listing was complete.
     EarlyFin,
-    /// More or fewer bytes than the STAT announced.
-    SizeChanged {
-        /// The file.
-        id: u32,
-        /// Its path.
-        path: Option<String>,
-        /// What its STAT said.
-        announced: u64,
-        /// What was sent.
-        sent: u64,
-    },
 }
 
 impl Machine {
