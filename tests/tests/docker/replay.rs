@@ -35,7 +35,10 @@ impl Played {
         );
         let mut process = Process::start(command.args(arguments));
         let address = process.wait_for_stderr("the recorded daemon to listen", |said| {
-            let line = said.lines().find(|line| line.contains(" listens on "))?;
+            let mut lines = said
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            let line = lines.find(|line| line.contains(" listens on "))?.trim_end();
             Some(line.rsplit(' ').next()?.to_owned())
         });
         // Tests in other languages read it there.
