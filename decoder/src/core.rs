@@ -165,6 +165,13 @@ impl Core {
         self.redact_here(bytes, |_, bytes, out| out.extend(filled(bytes, 0)));
     }
 
+    /// The same of bytes of `from` that were put together.
+    pub(crate) fn blank_joined(&mut self, from: Side, bytes: &[u8], origins: &Origins) {
+        self.redact(from, bytes, origins, |_, bytes, out| {
+            out.extend(filled(bytes, 0))
+        });
+    }
+
     /// What is to be masked, as far as it is known by now.
     pub(crate) fn take_marks(&mut self) -> Vec<Mark> {
         std::mem::take(&mut self.marks)

@@ -17,7 +17,7 @@ pub(crate) use connections::{
     connection_closed, exchange_ended, exec_stderr, goaway, http2_violation, undecodable,
 };
 pub(crate) use sessions::{build_ended, build_started, session_opened, session_refused};
-pub(crate) use setup::{header_list, streams};
+pub(crate) use setup::{header_list, stream_limit, stream_limit_reached};
 pub(crate) use stall::tick;
 pub(crate) use transfers::{
     error_packet, file_done, flavour_contradicted, malformed_packet, receiver_spoke,

@@ -26,8 +26,13 @@ const MAX_HEADER_LIST_SIZE: u16 = 6;
 
 /// Looks at what is open.
 pub(super) fn tick(core: &mut Core) {
-    let builds: Vec<Id<Build>> = core.trace.builds.iter().map(|build| build.id).collect();
-    for id in builds {
+    let now = core.now;
+    let builds = core.trace.builds.iter();
+    let waiting: Vec<Id<Build>> = builds
+        .filter(|build| build.state == BuildState::Open && now.since(build.start) >= LOOK_UP)
+        .map(|build| build.id)
+        .collect();
+    for id in waiting {
         other_session(core, id);
     }
     let calls = core.trace.calls.iter();
@@ -52,15 +57,8 @@ fn is_status(call: &Call) -> bool {
     call.service == "moby.buildkit.v1.Control" && call.method == "Status"
 }
 
-/// The session that a build names is not there, and one is that no build names.
+/// The session that a build has waited for is not there, and one is that no build names.
 fn other_session(core: &mut Core, id: Id<Build>) {
-    let now = core.now;
-    let Some(build) = core.trace.builds.get(id) else {
-        return;
-    };
-    if build.state != BuildState::Open || now.since(build.start) < LOOK_UP {
-        return;
-    }
     let named = |session: &Session| {
         let mut builds = core.trace.builds.iter();
         builds.any(|build| {
@@ -293,12 +291,20 @@ pub(crate) fn header_list(
     );
 }
 
-/// A call was opened, as one of so many that are open.
-pub(crate) fn streams(core: &mut Core, id: Id<Connection>, caller: Side, open: usize) {
+/// How many calls `caller` may have open at a time, if its peer has said so.
+pub(crate) fn stream_limit(core: &Core, id: Id<Connection>, caller: Side) -> Option<u32> {
     let limit = announced(core, id, caller.peer(), MAX_CONCURRENT_STREAMS);
-    let Some(limit) = limit.filter(|limit| *limit > 0 && open as u64 >= u64::from(*limit)) else {
-        return;
-    };
+    limit.filter(|limit| *limit > 0)
+}
+
+/// A call was opened, as one of so many that are open, which is the limit or beyond it.
+pub(crate) fn stream_limit_reached(
+    core: &mut Core,
+    id: Id<Connection>,
+    caller: Side,
+    open: usize,
+    limit: u32,
+) {
     report(
         core,
         Case {

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use super::http2::Calls;
 use super::message::{self, Meaning};
 use super::node::{Node, undecodable};
+use super::slices::Slices;
 use super::transfer::TransferStream;
+use super::unit::Unit;
 use super::{masked, session};
 use crate::core::{Core, filled};
 use crate::doctor;
@@ -14,13 +16,12 @@ use crate::inflate;
 use crate::origin::Origins;
 use crate::protocol::grpc_status::GrpcStatus;
 use crate::protocol::mask::mask_text;
-use crate::redact::{self, Patch};
+use crate::redact;
 use crate::trace::{
     Call, CallState, Content, Flow, Id, Message, PerSide, Reset, Said, Session, Status, Update,
 };
 use crate::wire::grpc::{Deframer, Piece};
 use crate::wire::http2::Headers;
-use crate::wire::protobuf::{self, Walker};
 
 /// Bytes of `grpc-status-details-bin` that are kept as they stand.
 const DETAILS_BYTES: usize = 64 << 10;
@@ -288,10 +289,14 @@ impl CallStream {
                     is_request,
                     cut: *cut,
                 };
-                if *compressed {
-                    unit.redact_compressed(core, carries, kept, origins);
-                } else if concerned {
-                    unit.redact(core, carries, kept, origins);
+                match carries {
+                    Carries::Messages { .. } if *compressed => {
+                        unit.redact_compressed(core, kept, origins);
+                    }
+                    // Nobody compresses what is bytes anyway: nothing is left of it.
+                    _ if *compressed => core.blank_joined(from, kept, origins),
+                    _ if concerned => unit.redact(core, kept, origins),
+                    _ => {}
                 }
                 origins.clear();
                 if std::mem::take(compressed) {
@@ -450,11 +455,9 @@ impl CallStream {
                 cut: true,
             };
             if half.compressed {
-                core.redact(from, &half.kept, &half.origins, |_, kept, out| {
-                    out.extend(filled(kept, 0));
-                });
+                core.blank_joined(from, &half.kept, &half.origins);
             } else if self.carries.is_concerned() {
-                unit.redact(core, &self.carries, &half.kept, &half.origins);
+                unit.redact(core, &half.kept, &half.origins);
             }
             half.origins.clear();
         }
@@ -624,88 +627,6 @@ impl Carries {
                 payload: slices.get_mut(from).finish(),
             },
         }
-    }
-}
-
-/// A message that is to be masked.
-struct Unit {
-    call: Id<Call>,
-    from: Side,
-    is_request: bool,
-    /// Whether it is only the beginning.
-    cut: bool,
-}
-
-impl Unit {
-    fn redact(&self, core: &mut Core, carries: &Carries, body: &[u8], origins: &Origins) {
-        let Carries::Messages { .. } = carries else {
-            return;
-        };
-        let path = core.trace.calls.get(self.call).map(Call::path);
-        core.redact(self.from, body, origins, |redaction, body, out| {
-            let (rules, schemas) = (&redaction.rules, &redaction.schemas);
-            // Of a call that is forgotten it is not known what it says.
-            let Some(path) = path else {
-                out.extend(filled(body, 0));
-                return;
-            };
-            redact::message(rules, schemas, &path, self.is_request, body, self.cut, out);
-        });
-    }
-
-    /// The same of one that is compressed. Of one that carries bytes nothing is left: nobody
-    /// compresses those.
-    fn redact_compressed(
-        &self,
-        core: &mut Core,
-        carries: &Carries,
-        body: &[u8],
-        origins: &Origins,
-    ) {
-        let limit = core.limits().message;
-        let path = core.trace.calls.get(self.call).map(Call::path);
-        core.redact(self.from, body, origins, |redaction, body, out| {
-            let (Carries::Messages { .. }, Some(path)) = (carries, path) else {
-                out.extend(filled(body, 0));
-                return;
-            };
-            let (rules, schemas) = (&redaction.rules, &redaction.schemas);
-            let masked = redact::compressed(body, limit, |plain, out| {
-                redact::message(rules, schemas, &path, self.is_request, plain, self.cut, out);
-            });
-            out.extend(masked.map(|bytes| Patch { at: 0, bytes }));
-        });
-    }
-}
-
-/// Reads `BytesMessage`s: field 1, bytes.
-#[derive(Debug, Default)]
-pub(super) struct Slices {
-    walker: Walker,
-    payload: u64,
-}
-
-impl Slices {
-    /// Takes bytes of a message and passes on those of its payload.
-    pub(super) fn feed(&mut self, body: &[u8], mut each: impl FnMut(&[u8])) {
-        let payload = &mut self.payload;
-        // What is malformed in a message ends it; the next one begins anew.
-        let _ = self.walker.feed(body, &mut |piece| {
-            if let protobuf::Piece::LenBytes {
-                number: 1, bytes, ..
-            } = piece
-                && !bytes.is_empty()
-            {
-                *payload = payload.saturating_add(bytes.len() as u64);
-                each(bytes);
-            }
-        });
-    }
-
-    /// Ends the message; gives how many bytes it carried.
-    pub(super) fn finish(&mut self) -> u64 {
-        self.walker = Walker::new();
-        std::mem::take(&mut self.payload)
     }
 }
 

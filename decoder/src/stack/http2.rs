@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::call::CallStream;
 use super::node::{undecodable, who_ended};
 use super::{masked, session};
-use crate::core::{Core, filled};
+use crate::core::Core;
 use crate::doctor;
 use crate::event::{Closed, Side};
 use crate::redact::{self, Patch};
@@ -102,10 +102,7 @@ impl Http2 {
     pub(crate) fn give_up(&mut self, core: &mut Core) {
         for side in Side::BOTH {
             for part in self.wire.unfinished(side) {
-                let origins = &part.origins;
-                core.redact(side, &part.bytes, origins, |_, bytes, out| {
-                    out.extend(filled(bytes, 0))
-                });
+                core.blank_joined(side, &part.bytes, &part.origins);
             }
         }
         for stream in self.calls.streams.values_mut() {
@@ -211,9 +208,24 @@ impl Heard<'_> {
             Stream::Exchange(self.open_exchange(&headers, end_stream))
         };
         self.calls.streams.insert(stream_id, stream);
+        self.check_stream_limit();
+    }
+
+    /// Looks whether as many calls are open as the peer allows. Streams that are over are in the
+    /// table, too, so they are counted one by one only when there are that many at all.
+    fn check_stream_limit(&mut self) {
+        let (connection, caller) = (self.calls.connection, self.calls.caller);
+        let reaches = |count: usize, limit: u32| count as u64 >= u64::from(limit);
+        let Some(limit) = doctor::stream_limit(self.core, connection, caller)
+            .filter(|limit| reaches(self.calls.streams.len(), *limit))
+        else {
+            return;
+        };
         let streams = self.calls.streams.values();
         let open = streams.filter(|stream| !self.is_over(stream)).count();
-        doctor::streams(self.core, self.calls.connection, self.calls.caller, open);
+        if reaches(open, limit) {
+            doctor::stream_limit_reached(self.core, connection, caller, open, limit);
+        }
     }
 
     fn open_exchange(&mut self, headers: &Headers, end_stream: bool) -> Id<Exchange> {

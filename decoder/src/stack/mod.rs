@@ -23,6 +23,8 @@ mod masked;
 mod message;
 mod node;
 mod session;
+mod slices;
 mod transfer;
+mod unit;
 
 pub(crate) use node::Node;

@@ -1,7 +1,7 @@
 //! A call that carries files: decides what its messages are, and moves the transfer along.
 
-use super::call::Slices;
 use super::masked;
+use super::slices::Slices;
 use crate::core::Core;
 use crate::doctor;
 use crate::event::Side;
