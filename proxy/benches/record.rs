@@ -12,10 +12,11 @@
 
 #[path = "../../decoder/tests/common/mod.rs"]
 mod common;
+mod measure;
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -30,31 +31,18 @@ use buildtap::notice::Notices;
 use buildtap::record::{self, Ending, Recorder};
 use buildtap::relay::{Phase, Relay};
 use buildtap::tap::Tap;
-use buildtap::watch::{DecodingTap, Show, Showing};
-use buildtap_decoder::{Decoder, Options};
+use buildtap::watch::{DecodingTap, Showing};
+use buildtap_decoder::Options;
 use buildtap_fixtures::capture::write::create;
 use buildtap_proto::fsutil::types::packet::PacketType;
 use common::*;
-use rustix::time::{ClockId, clock_gettime};
+use measure::*;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 /// Bytes of contents in one packet.
 const BLOCK: u64 = 32 << 10;
-
-/// Takes the updates and shows nothing.
-struct Silent;
-
-impl Show for Silent {
-    fn render(&mut self, decoder: &mut Decoder) {
-        while decoder.take_update().is_some() {}
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What a run took, in seconds.
 struct Cost {
@@ -165,21 +153,6 @@ fn export(
     }
 }
 
-/// Says it all, one after the other; gives how many bytes that were.
-fn play(talk: Talk, client: &mut UnixStream, daemon: &mut UnixStream) -> u64 {
-    let mut said = 0;
-    for (from, mut bytes) in talk.0 {
-        let (from, to) = match from {
-            Client => (&mut *client, &mut *daemon),
-            Daemon => (&mut *daemon, &mut *client),
-        };
-        from.write_all(&bytes).unwrap();
-        to.read_exact(&mut bytes).unwrap();
-        said += bytes.len() as u64;
-    }
-    said
-}
-
 /// How long a command takes to read the file, and the most memory it had, in MiB.
 fn reading(command: &mut Command) -> Option<(f64, u64)> {
     let start = Instant::now();
@@ -205,27 +178,6 @@ fn reading(command: &mut Command) -> Option<(f64, u64)> {
             return Some((start.elapsed().as_secs_f64(), peak / 1024));
         }
         thread::sleep(std::time::Duration::from_millis(2));
-    }
-}
-
-/// Seconds.
-fn processor_time() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-/// Median, smallest and largest.
-fn spread(values: &mut [f64]) -> String {
-    values.sort_by(f64::total_cmp);
-    let middle = values[(values.len() - 1) / 2];
-    let (least, most) = (values[0], values[values.len() - 1]);
-    format!("{middle:5.2} ({least:.2} to {most:.2})")
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    match env::var(name) {
-        Ok(value) => value.parse().expect(name),
-        Err(_) => default,
     }
 }
 
@@ -284,15 +236,12 @@ fn main() {
         println!("{what}");
         println!(
             "  throughput recorded / not recorded  {}",
-            spread(&mut throughput)
+            spread(&throughput)
         );
-        println!(
-            "  not recorded / not recorded again   {}",
-            spread(&mut noise)
-        );
+        println!("  not recorded / not recorded again   {}", spread(&noise));
         println!(
             "  processor time, the same ratio      {}",
-            spread(&mut processor)
+            spread(&processor)
         );
         let [idle, busy] = seconds.each_mut().map(|seconds| spread(seconds));
         println!("  processor seconds for a GiB, not    {idle}");
@@ -314,7 +263,7 @@ fn main() {
     println!("reading it back, {len:.2} GiB");
     println!(
         "  buildtap show  {} GiB/s, at most {memory} MiB of memory",
-        spread(&mut times)
+        spread(&times)
     );
     if setting("BENCH_TSHARK", 1) == 1 {
         let mut tshark = Command::new("tshark");

@@ -22,10 +22,11 @@
 
 #[path = "../../decoder/tests/common/mod.rs"]
 mod common;
+mod measure;
 
 use std::env;
 use std::hint::black_box;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -40,13 +41,13 @@ use buildtap::listen::{Listener, PrivateDirectory};
 use buildtap::notice::Notices;
 use buildtap::relay::{BUFFER_SIZE, Phase, Relay};
 use buildtap::tap::{NullTap, Tap};
-use buildtap::watch::{DecodingTap, Show, Showing};
+use buildtap::watch::{DecodingTap, Showing};
+use buildtap_decoder::Options;
 use buildtap_decoder::event::{TapEvent, TapId, Time};
 use buildtap_decoder::trace::{Flavour, TransferState};
-use buildtap_decoder::{Decoder, Options};
 use buildtap_proto::fsutil::types::packet::PacketType;
 use common::*;
-use rustix::time::{ClockId, clock_gettime};
+use measure::*;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -164,19 +165,6 @@ impl Tap for SummingTap {
             let sum = bytes.iter().fold(0_u64, |sum, byte| sum + u64::from(*byte));
             self.0.fetch_add(sum, Ordering::Relaxed);
         }
-    }
-}
-
-/// Takes the updates and shows nothing.
-struct Silent;
-
-impl Show for Silent {
-    fn render(&mut self, decoder: &mut Decoder) {
-        while decoder.take_update().is_some() {}
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -321,18 +309,6 @@ struct Cost {
     processor_time: f64,
 }
 
-/// Says it all, one after the other.
-fn play(talk: Talk, client: &mut UnixStream, daemon: &mut UnixStream) {
-    for (from, mut bytes) in talk.0 {
-        let (from, to) = match from {
-            Client => (&mut *client, &mut *daemon),
-            Daemon => (&mut *daemon, &mut *client),
-        };
-        from.write_all(&bytes).unwrap();
-        to.read_exact(&mut bytes).unwrap();
-    }
-}
-
 /// Asserts that the tap saw the newest connection as one complete transfer of so many bytes.
 fn understood(tap: &DecodingTap, bytes: u64) {
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -395,32 +371,6 @@ fn start_socat(entrance: &Path, exit: &Path) -> Option<Child> {
         thread::yield_now();
     }
     Some(child)
-}
-
-/// Seconds.
-fn processor_time() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-/// The middle one.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[(values.len() - 1) / 2]
-}
-
-/// Median, smallest and largest.
-fn spread(values: &[f64]) -> String {
-    let least = values.iter().copied().fold(f64::MAX, f64::min);
-    let most = values.iter().copied().fold(f64::MIN, f64::max);
-    format!("{:5.2} ({least:.2} to {most:.2})", median(values.to_vec()))
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    match env::var(name) {
-        Ok(value) => value.parse().expect(name),
-        Err(_) => default,
-    }
 }
 
 /// The ratios of the runs of one contender.

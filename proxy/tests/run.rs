@@ -248,10 +248,8 @@ fn what_the_command_says_goes_through_the_tap() {
     assert!(told.contains("opaque  3 B → 3 B"), "{told}");
 }
 
-#[test]
-fn connections_that_outlive_the_command_are_ended() {
-    let bed = Bed::new();
-    // The test itself is the client that stays.
+/// A command that ends, and a client that stays: the test itself.
+fn outlived(bed: &Bed) -> (Child, UnixStream) {
     let mut child = bed
         .buildtap(&["run", "--", "sh", "-c", "echo $DOCKER_HOST; read line"])
         .stdin(Stdio::piped())
@@ -261,8 +259,15 @@ fn connections_that_outlive_the_command_are_ended() {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let host = wait_for_line(&mut lines, "unix://");
-    let mut stays = UnixStream::connect(host.trim().strip_prefix("unix://").unwrap()).unwrap();
+    let stays = UnixStream::connect(host.trim().strip_prefix("unix://").unwrap()).unwrap();
     drop(child.stdin.take());
+    (child, stays)
+}
+
+#[test]
+fn connections_that_outlive_the_command_are_ended() {
+    let bed = Bed::new();
+    let (mut child, mut stays) = outlived(&bed);
     // Half of the grace is for us: what is said after the command's end still arrives.
     stays.write_all(b"still here").unwrap();
     stays.shutdown(Shutdown::Write).unwrap();
@@ -271,17 +276,7 @@ fn connections_that_outlive_the_command_are_ended() {
     assert_eq!(answer, "STILL HERE");
     assert_eq!(child.wait().unwrap().code(), Some(1), "read saw the end");
 
-    let mut child = bed
-        .buildtap(&["run", "--", "sh", "-c", "echo $DOCKER_HOST; read line"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap());
-    let host = wait_for_line(&mut lines, "unix://");
-    let mut stays = UnixStream::connect(host.trim().strip_prefix("unix://").unwrap()).unwrap();
-    drop(child.stdin.take());
+    let (mut child, mut stays) = outlived(&bed);
     assert_eq!(stays.read(&mut [0; 1]).unwrap(), 0);
     assert_eq!(child.wait().unwrap().code(), Some(1));
     bed.assert_clean();
