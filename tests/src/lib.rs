@@ -25,6 +25,8 @@ pub mod wireshark;
 
 use std::time::{Duration, Instant};
 
+use process::Finished;
+
 /// How long anything may take before a test fails.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -43,4 +45,13 @@ pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
 /// A text without its line breaks and indentation, to be searched for what may be wrapped in it.
 pub fn unwrapped(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Insists that it says all of this on standard error, wherever lines are broken.
+#[track_caller]
+pub fn assert_says(finished: &Finished, wanted: &[&str]) {
+    let said = unwrapped(&finished.stderr);
+    for wanted in wanted {
+        assert!(said.contains(wanted), "{wanted}\n{finished}");
+    }
 }

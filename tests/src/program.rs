@@ -66,6 +66,24 @@ pub fn command(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// `buildtap` in a name space of its own, in which `script`, of sh, mounts something first and then runs it as `"$@"`.
+pub fn in_name_space(buildtap: &Command, home: &Path, script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(buildtap.get_program())
+        .args(buildtap.get_args())
+        .env_clear()
+        .current_dir(home);
+    for (name, value) in buildtap.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command
+}
+
 /// `buildtap proxy` while it runs.
 #[derive(Debug)]
 pub struct Proxy {

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use buildtap_tests::assert_says;
 use buildtap_tests::clients;
 use buildtap_tests::files::{Content, tree};
 use buildtap_tests::lab::{Daemon, Flavour, Workshop, daemon};
-use buildtap_tests::process::{Finished, Process};
+use buildtap_tests::process::Process;
 use buildtap_tests::trace::Trace;
-use buildtap_tests::unwrapped;
 use rustix::process::Signal;
 
 const CANARY: &str = "canary-secret-8d1f3c5e7a9b";
@@ -25,14 +25,6 @@ fn tapped(daemon: &Daemon, shop: &Workshop, view: &[&str], arguments: &[&str]) -
     all.extend(["--", client]);
     all.extend(arguments);
     daemon.buildtap(shop.path(), &all)
-}
-
-#[track_caller]
-fn assert_says(finished: &Finished, wanted: &[&str]) {
-    let said = unwrapped(&finished.stderr);
-    for wanted in wanted {
-        assert!(said.contains(wanted), "{wanted}\n{finished}");
-    }
 }
 
 #[test]

@@ -7,8 +7,7 @@ use buildtap_fixtures::peers::client::Ending;
 use buildtap_fixtures::peers::script::{Action, ClientScript, Mode, Rule, Step};
 use buildtap_fixtures::peers::tree::{Content, Tree};
 use buildtap_tests::lab::Flavour;
-use buildtap_tests::process::Finished;
-use buildtap_tests::{DEADLINE, unwrapped};
+use buildtap_tests::{DEADLINE, assert_says};
 
 use crate::bed::Bed;
 
@@ -35,14 +34,6 @@ fn sleeping(seconds: u32) -> ClientScript {
         ..ClientScript::default()
     }
     .give_up_after(Duration::from_secs(40))
-}
-
-#[track_caller]
-fn assert_says(finished: &Finished, wanted: &[&str]) {
-    let said = unwrapped(&finished.stderr);
-    for wanted in wanted {
-        assert!(said.contains(wanted), "{wanted}\n{finished}");
-    }
 }
 
 #[test]

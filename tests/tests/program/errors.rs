@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use buildtap_tests::files::permissions;
 use buildtap_tests::process::{Finished, Process};
-use buildtap_tests::program::{buildtap, command};
+use buildtap_tests::program::{buildtap, command, in_name_space};
 use tempfile::TempDir;
 
 const CAPTURE: &str = concat!(
@@ -31,22 +31,8 @@ fn assert_said_well(finished: &Finished) {
 /// Runs it where nobody listens at the usual places, whatever this machine runs.
 fn without_daemons(home: &TempDir, arguments: &[&str]) -> Finished {
     let buildtap = command(home.path(), arguments);
-    let mut hidden = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        hidden.arg("--map-root-user");
-    }
-    hidden
-        .args(["--mount", "sh", "-c"])
-        .arg(r#"mount -t tmpfs none /run && exec "$@""#)
-        .arg("sh")
-        .arg(buildtap.get_program())
-        .args(buildtap.get_args())
-        .env_clear()
-        .current_dir(home.path());
-    for (name, value) in buildtap.get_envs() {
-        hidden.env(name, value.unwrap());
-    }
-    Process::run(&mut hidden)
+    let hide = r#"mount -t tmpfs none /run && exec "$@""#;
+    Process::run(&mut in_name_space(&buildtap, home.path(), hide))
 }
 
 #[test]

@@ -3,11 +3,10 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
-use std::process::Command;
 use std::thread;
 
 use buildtap_tests::process::{Finished, Process};
-use buildtap_tests::program::command;
+use buildtap_tests::program::{command, in_name_space};
 use tempfile::TempDir;
 
 use crate::scene::show;
@@ -50,22 +49,8 @@ fn a_full_disk_ends_the_recording_and_nothing_else() {
     let mut buildtap = command(home.path(), &arguments);
     buildtap.args(["sh", "-c", SCRIPT]);
     // A disk of its own in a name space of its own; what is on it comes out by standard output.
-    let mut small = Command::new("unshare");
-    if !rustix::process::geteuid().is_root() {
-        small.arg("--map-root-user");
-    }
-    small
-        .args(["--mount", "sh", "-c"])
-        .arg(r#"mount -t tmpfs -o size=1m none disk && "$@"; code=$?; cp disk/full.pcapng .; exit $code"#)
-        .arg("sh")
-        .arg(buildtap.get_program())
-        .args(buildtap.get_args())
-        .env_clear()
-        .current_dir(home.path());
-    for (name, value) in buildtap.get_envs() {
-        small.env(name, value.unwrap());
-    }
-    let ran = Process::run(&mut small);
+    let small = r#"mount -t tmpfs -o size=1m none disk && "$@"; code=$?; cp disk/full.pcapng .; exit $code"#;
+    let ran = Process::run(&mut in_name_space(&buildtap, home.path(), small));
     if ran.stderr.contains("unshare failed") {
         println!("skipped: no name space can be made here: {ran}");
         return;
