@@ -18,7 +18,7 @@ pub(crate) use connections::{
 };
 pub(crate) use sessions::{build_ended, build_started, session_opened, session_refused};
 pub(crate) use setup::{header_list, stream_limit, stream_limit_reached};
-pub(crate) use stall::tick;
+pub(crate) use stall::{tick, window_used_up};
 pub(crate) use transfers::{
     error_packet, file_done, flavour_contradicted, malformed_packet, receiver_spoke,
     transfer_ended, violation,

@@ -184,6 +184,11 @@ fn flow_control(trace: &Trace, call: Id<Call>, sender: Side) -> Option<String> {
     flow_control(trace, outer, sender).map(|blocked| format!("{blocked} outside"))
 }
 
+/// Whether a window that is used up keeps `sender` from sending on a call.
+pub(crate) fn window_used_up(trace: &Trace, call: Id<Call>, sender: Side) -> bool {
+    flow_control(trace, call, sender).is_some()
+}
+
 /// Whether somebody still has not done what a finding of a stall says that they must. `false` for
 /// findings that are no stalls.
 pub fn stands(trace: &Trace, finding: &Finding) -> bool {
