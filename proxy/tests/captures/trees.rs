@@ -10,7 +10,7 @@ use buildtap_proto::schema::Schemas;
 use super::{CAPTURES, as_event, events};
 
 /// Calls `each` with the path of the call, whether it is a request, and the message.
-fn messages(name: &str, each: &mut dyn FnMut(&str, bool, &[u8], bool)) {
+fn messages(name: &str, mut each: impl FnMut(&str, bool, &[u8], bool)) {
     let mut decoder = buildtap_decoder::Decoder::new(Options {
         updates: true,
         messages: true,
@@ -50,7 +50,7 @@ fn every_message_is_a_tree_of_known_fields() {
     let describer = Describer::new(Schemas::builtin(), false);
     let mut seen = 0;
     for (name, _) in CAPTURES {
-        messages(name, &mut |path, request, body, cut| {
+        messages(name, |path, request, body, cut| {
             seen += 1;
             let tree = describer.tree(path, request, body, cut);
             check(&tree.root, &(0..body.len()));
@@ -87,7 +87,7 @@ fn trees_of_a_build() {
         ("secret", "/moby.buildkit.secrets.v1.Secrets/GetSecret"),
     ] {
         let mut left = 3;
-        messages(name, &mut |path, request, body, cut| {
+        messages(name, |path, request, body, cut| {
             if path == wanted && left > 0 {
                 left -= 1;
                 shown.push(describer.tree(path, request, body, cut).to_string());

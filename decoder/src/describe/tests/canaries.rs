@@ -110,8 +110,11 @@ fn said(describer: &Describer, path: &str, request: bool, body: &[u8], cuts: usi
                 .to_string(),
         );
         said.push(describer.line(path, request, &body[..end], true));
-        said.push(tree(describer, path, request, &body[..end], true));
-        said.push(tree(describer, path, request, &body[..end], false));
+        // Of trees, which take longer, a few.
+        if (end / step).is_multiple_of(6) {
+            said.push(tree(describer, path, request, &body[..end], true));
+            said.push(tree(describer, path, request, &body[..end], false));
+        }
     }
     said
 }
