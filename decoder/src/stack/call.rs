@@ -439,6 +439,7 @@ impl CallStream {
             Carries::Tunnel {
                 node: Some(node), ..
             } => node.undecided(from),
+            Carries::Transfer(transfer) => transfer.undecided(from),
             _ => None,
         };
         message.into_iter().chain(inner).min()
@@ -461,11 +462,12 @@ impl CallStream {
             }
             half.origins.clear();
         }
-        if let Carries::Tunnel {
-            node: Some(node), ..
-        } = &mut self.carries
-        {
-            node.give_up(core);
+        match &mut self.carries {
+            Carries::Tunnel {
+                node: Some(node), ..
+            } => node.give_up(core),
+            Carries::Transfer(transfer) => transfer.give_up(core),
+            _ => {}
         }
     }
 
