@@ -135,6 +135,7 @@ impl CallStream {
             },
             response: Flow::default(),
             window,
+            no_window: PerSide(window.0.map(|window| (window <= 0).then_some(now))),
             transfer: None,
             build: None,
             vertex: None,
@@ -475,6 +476,7 @@ impl CallStream {
     pub(super) fn window(&self, core: &mut Core, side: Side, window: i64) {
         if let Some(call) = core.trace.calls.get_mut(self.call) {
             *call.window.get_mut(side) = window;
+            call.no_window.note(side, window <= 0, core.now);
         }
     }
 
