@@ -473,6 +473,9 @@ pub struct ReplayArgs {
     /// As the daemon, end after one session
     #[arg(long)]
     pub once: bool,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
 }
 
 /// The sides of a session.

@@ -374,6 +374,7 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
 async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
     let options = replay::Options {
         file: args.file,
+        schemas: args.schemas,
         matching: args.matching,
         timing: args.timing,
         patience: args.patience,

@@ -18,14 +18,15 @@ pub(crate) use connections::{
 };
 pub(crate) use sessions::{build_ended, build_started, session_opened, session_refused};
 pub(crate) use setup::{header_list, stream_limit, stream_limit_reached};
-pub(crate) use stall::{tick, window_used_up};
+pub(crate) use stall::tick;
 pub(crate) use transfers::{
     error_packet, file_done, flavour_contradicted, malformed_packet, receiver_spoke,
     transfer_ended, violation,
 };
 
 use crate::core::Core;
-use crate::event::{Side, Time};
+use crate::event::Side;
+use crate::text::ago;
 use crate::trace::{Finding, Severity, Subject};
 
 /// A finding before it has its number.
@@ -63,9 +64,4 @@ fn report(core: &mut Core, case: Case) {
         at,
         subject: case.subject,
     });
-}
-
-/// How long ago, for people: `31.2 s`.
-fn ago(now: Time, then: Time) -> String {
-    format!("{:.1} s", now.since(then).as_secs_f64())
 }

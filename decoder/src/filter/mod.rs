@@ -26,7 +26,7 @@ pub use document::document;
 pub use error::Error;
 pub use eval::{Row, Value};
 pub use fields::{Field, Type, Words};
-pub use thing::{Thing, Things, waiting};
+pub use thing::{Thing, Things};
 
 /// How long an expression may be, in bytes.
 pub const MAX_LEN: usize = 4096;

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::{Field, Row, Value};
-use crate::doctor::window_used_up;
 use crate::event::{Side, Time};
+use crate::obligation::{self, Chain, State};
 use crate::protocol::diffcopy::PacketType;
 use crate::trace::{
-    Build, Call, CallState, Connection, Content, Exchange, File, Finding, Flavour, Id, Message,
-    Session, Subject, Text, Trace, Transfer, TransferState, Vertex,
+    Build, Call, CallState, Connection, Content, Exchange, File, Finding, Id, Message, Session,
+    Subject, Text, Trace, Transfer, TransferState, Vertex,
 };
 
 /// Something in a trace that can be filtered.
@@ -87,50 +87,6 @@ impl<'a> Things<'a> {
             | Thing::Build(_)
             | Thing::Text(_) => None,
         }
-    }
-}
-
-/// Which side must act on an open call, and since when it has not.
-///
-/// For a transfer it is what its machine says, unless a sender has no window left: then the
-/// receiver must read. For any other call it is the callee's turn from when it was asked to when
-/// it begins to answer. A call that carries a session is nobody's turn: those inside it say whose.
-pub fn waiting(trace: &Trace, call: &Call) -> Option<(Side, Time)> {
-    if call.state != CallState::Open {
-        return None;
-    }
-    if let Some(transfer) = call.transfer.and_then(|id| trace.transfers.get(id)) {
-        return waiting_in(trace, transfer, call);
-    }
-    if call.method == "Session" && call.service.ends_with(".Control") {
-        return None;
-    }
-    let asked = call.request.last.or(call.request.ended);
-    match asked {
-        None => Some((call.caller, call.start)),
-        Some(asked) if call.response.last < Some(asked) => Some((call.caller.peer(), asked)),
-        Some(_) => None,
-    }
-}
-
-fn waiting_in(trace: &Trace, transfer: &Transfer, call: &Call) -> Option<(Side, Time)> {
-    if transfer.state != TransferState::Open {
-        return None;
-    }
-    let sender = transfer.sender();
-    let blocked = || window_used_up(trace, call.id, sender);
-    let sent = |side: Side| call.sent_by(side).last.unwrap_or(call.start);
-    match transfer.flavour {
-        Flavour::Packet => {
-            let turn = transfer.machine.turn()?;
-            match turn.side == sender && blocked() {
-                true => Some((sender.peer(), sent(sender))),
-                // Bytes within a message are progress, too.
-                false => Some((turn.side, turn.since.max(sent(turn.side)))),
-            }
-        }
-        Flavour::Bytes if blocked() => Some((sender.peer(), sent(sender))),
-        Flavour::Bytes | Flavour::Unknown => Some((sender, sent(sender))),
     }
 }
 
@@ -430,10 +386,11 @@ impl<'a> Things<'a> {
             Field::Messages => {
                 tell.number(row.request.messages.saturating_add(row.response.messages))
             }
-            Field::WaitingOn => tell.side(waiting(self.trace, row).map(|(side, _)| side)),
-            Field::Waiting => {
-                let since = waiting(self.trace, row).map(|(_, since)| since);
-                tell.duration(since.map(|since| self.now.since(since)))
+            Field::WaitingOn | Field::Waiting => {
+                let subject = row
+                    .transfer
+                    .map_or(Subject::Call(row.id), Subject::Transfer);
+                self.waiting(subject, field, tell)
             }
             Field::Idle => {
                 let last = row.request.last.max(row.response.last).unwrap_or(row.start);
@@ -455,12 +412,19 @@ impl<'a> Things<'a> {
         }
     }
 
+    /// Which side must act on something that is open, or for how long it has not: what explains
+    /// it, if that is in another layer. Nobody, where somebody acts.
+    fn waiting(self, subject: Subject, field: Field, tell: &mut Teller<'_>) -> Told {
+        let chain = obligation::chain(self.trace, subject, self.now);
+        let owed = chain.as_ref().and_then(Chain::innermost);
+        match owed.filter(|owed| owed.state == State::Waiting) {
+            Some(owed) if field == Field::WaitingOn => tell.side(owed.side),
+            Some(owed) => tell.duration(Some(self.now.since(owed.since))),
+            None => Told::Continue(()),
+        }
+    }
+
     fn exchange(self, row: &Exchange, field: Field, tell: &mut Teller<'_>) -> Told {
-        let waiting = || match (row.end, row.request_end) {
-            (Some(_), _) => None,
-            (None, Some(asked)) => Some((Side::Daemon, asked)),
-            (None, None) => Some((Side::Client, row.start)),
-        };
         match field {
             Field::Id => tell.id(Some(row.id)),
             Field::Connection => tell.id(Some(row.connection)),
@@ -480,8 +444,9 @@ impl<'a> Things<'a> {
             Field::ClientBytes => tell.number(row.request_bytes),
             Field::DaemonBytes => tell.number(row.response_bytes),
             Field::Header => tell.headers(&[&row.request_headers, &row.response_headers]),
-            Field::WaitingOn => tell.side(waiting().map(|(side, _)| side)),
-            Field::Waiting => tell.duration(waiting().map(|(_, since)| self.now.since(since))),
+            Field::WaitingOn | Field::Waiting => {
+                self.waiting(Subject::Exchange(row.id), field, tell)
+            }
             _ => Told::Continue(()),
         }
     }

@@ -37,6 +37,8 @@ pub struct Writer {
     /// Files that were written when their transfer ended before they did, by transfer and id.
     cut_files: BTreeSet<(u64, u32)>,
     line: Vec<u8>,
+    /// The time it is, once nothing more comes.
+    now: Time,
 }
 
 /// The numbers of the rows of a table that were written, as far as the table still has them.
@@ -138,8 +140,9 @@ impl Writer {
     }
 
     /// Appends to `out` what did not get its object, mostly because it did not end. To be called
-    /// once, when no update will come any more.
-    pub fn remaining(&mut self, trace: &Trace, out: &mut String) {
+    /// once, when no update will come any more: at `now`.
+    pub fn remaining(&mut self, trace: &Trace, now: Time, out: &mut String) {
+        self.now = now;
         for row in trace.connections.iter() {
             self.connection(trace, row.id, out);
         }
@@ -168,6 +171,7 @@ impl Writer {
         Filler {
             trace,
             show_secrets: self.show_secrets,
+            now: self.now,
         }
     }
 
