@@ -1,5 +1,7 @@
 //! A call that carries files: decides what its messages are, and moves the transfer along.
 
+use bytes::Bytes;
+
 use super::masked;
 use super::slices::Slices;
 use crate::core::Core;
@@ -32,6 +34,29 @@ struct Reader {
     slices: Slices,
     /// Whether the message that is being read has had any bytes.
     any: bool,
+    /// The beginning of that message, for showing it.
+    beginning: Vec<u8>,
+}
+
+/// Bytes kept of a message, for showing it.
+const KEPT: usize = 1 << 10;
+
+/// The same of one that carries contents.
+const KEPT_OF_CONTENTS: usize = 64;
+
+impl Reader {
+    fn keep(&mut self, body: &[u8]) {
+        let room = KEPT.saturating_sub(self.beginning.len());
+        self.beginning
+            .extend_from_slice(body.get(..room).unwrap_or(body));
+    }
+
+    fn kept(&mut self, limit: usize) -> Bytes {
+        let beginning = self.beginning.get(..limit).unwrap_or(&self.beginning);
+        let kept = Bytes::copy_from_slice(beginning);
+        self.beginning.clear();
+        kept
+    }
 }
 
 impl TransferStream {
@@ -179,6 +204,9 @@ impl TransferStream {
             core.redact_here(body, redact::patterns);
         }
         let reader = self.readers.get_mut(from);
+        if core.options.messages {
+            reader.keep(body);
+        }
         match self.flavour {
             Flavour::Packet => reader.packet.feed(body, |kind, data| match kind {
                 PacketType::Err => core.redact_here(data, redact::text),
@@ -211,19 +239,26 @@ impl TransferStream {
             } else if flavour == Flavour::Bytes {
                 doctor::receiver_spoke(core, self.transfer);
             }
-            return Content::Bytes { payload };
+            let body = self.readers.get_mut(from).kept(KEPT_OF_CONTENTS);
+            return Content::Bytes { payload, body };
         }
         match reader.packet.finish() {
             Ok(mut packet) => {
                 let show = core.options.show_secrets;
+                let limit = match packet.kind {
+                    PacketType::Data => KEPT_OF_CONTENTS,
+                    _ => KEPT,
+                };
+                let body = reader.kept(limit);
                 packet.text = packet.text.map(|text| masked::text(show, &text));
                 let path = path_of(core, self.transfer, &packet);
                 self.packet(core, from, &packet);
-                Content::Packet { packet, path }
+                Content::Packet { packet, path, body }
             }
             Err(malformed) => {
+                let body = reader.kept(KEPT);
                 doctor::malformed_packet(core, self.transfer, from, &malformed);
-                Content::Bytes { payload: 0 }
+                Content::Bytes { payload: 0, body }
             }
         }
     }

@@ -1,0 +1,11 @@
+//! What views are put together from.
+
+mod gauge;
+mod list;
+mod rule;
+mod table;
+
+pub use gauge::gauge;
+pub use list::List;
+pub use rule::rule;
+pub use table::{Cell, Column, Table};
