@@ -12,7 +12,7 @@ use ratatui::layout::{Position, Rect};
 use crate::frame;
 use crate::help::Help;
 use crate::keys::{self, Action};
-use crate::model::Store;
+use crate::model::{Store, Wait, waits};
 use crate::palette::Palette;
 use crate::prompt::{Prompt, Purpose};
 use crate::view::{Context, Focus, Outcome, Tab, View};
@@ -43,6 +43,8 @@ pub struct App {
     help: Option<Help>,
     prompt: Option<Prompt>,
     needle: String,
+    /// Who is waited for, as of the last drawing.
+    waits: Vec<Wait>,
     /// What is said in the bar until the next key.
     said: Option<String>,
     paused: bool,
@@ -64,6 +66,7 @@ impl App {
             help: None,
             prompt: None,
             needle: String::new(),
+            waits: Vec::new(),
             said: None,
             paused: false,
             drawn: frame::Places::default(),
@@ -97,6 +100,7 @@ impl App {
 
     /// Draws everything, at `now`.
     pub fn draw(&mut self, store: &Store, now: Time, area: Rect, buf: &mut Buffer) {
+        self.waits = waits(store.trace(), now);
         let tabs: Vec<Tab> = self.views.iter().map(|(tab, _)| *tab).collect();
         let places = frame::places(area);
         let tab = self.tab();
@@ -104,6 +108,7 @@ impl App {
             let cx = Context {
                 store,
                 now,
+                waits: &self.waits,
                 focus: &self.focus,
                 palette: self.palette,
                 describer: &self.describer,
@@ -136,6 +141,7 @@ impl App {
         let cx = Context {
             store,
             now,
+            waits: &self.waits,
             focus: &self.focus,
             palette: self.palette,
             describer: &self.describer,

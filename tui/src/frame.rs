@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::keys::{self, Action};
-use crate::model::{Progress, Source, waits};
+use crate::model::{Progress, Source};
 use crate::palette::Palette;
 use crate::text::{Pen, columns, count, duration, fit_path};
 use crate::view::{Context, Tab};
@@ -68,7 +68,8 @@ pub(crate) fn header(cx: &Context<'_>, paused: bool, area: Rect, buf: &mut Buffe
             .count() as u64
     };
     let mut right = Vec::new();
-    let stalled = waits(trace)
+    let stalled = cx
+        .waits
         .iter()
         .filter(|wait| wait.finding.is_some())
         .count() as u64;

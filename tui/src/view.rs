@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use crate::keys::Action;
-use crate::model::Store;
+use crate::model::{Store, Wait};
 use crate::palette::Palette;
 
 /// The views, in the order of their numbers.
@@ -115,6 +115,8 @@ pub struct Context<'a> {
     pub store: &'a Store,
     /// What ages count to.
     pub now: Time,
+    /// Who is waited for now.
+    pub waits: &'a [Wait],
     /// What the user looks at.
     pub focus: &'a Focus,
     /// Colours.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use buildtap_decoder::event::{Side, Time};
 use buildtap_decoder::findings;
-use buildtap_decoder::trace::{CallState, Finding, Flavour, Id, Subject, Trace, TransferState};
+use buildtap_decoder::obligation::{Layer, Obligation, State, chain};
+use buildtap_decoder::trace::{Finding, Id, Subject, Trace};
 
 /// Something that somebody must do before anything can go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,62 +18,69 @@ pub struct Wait {
     pub since: Time,
     /// What it is about.
     pub subject: Subject,
+    /// Where it comes from.
+    layer: Option<Layer>,
+    /// What cannot go on before: the nearest first.
+    pub blocks: Vec<Subject>,
+    /// The whole chain, from the outermost that waits down to this, in a sentence.
+    pub sentence: String,
     /// The finding that says so, once it has lasted.
     pub finding: Option<Id<Finding>>,
 }
+
+/// How long something may wait without being worth a line.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// Chains that are followed.
+const CHAINS: usize = 256;
 
 impl Wait {
     /// For how long, at `now`.
     pub fn age(&self, now: Time) -> Duration {
         now.since(self.since)
     }
+
+    /// Whether it is about this call, or about the transfer that it carries.
+    pub fn is_about(&self, trace: &Trace, subject: Subject) -> bool {
+        same(trace, self.subject, subject)
+            || self
+                .blocks
+                .iter()
+                .any(|blocked| same(trace, *blocked, subject))
+    }
 }
 
-/// Everything that somebody is waited for: what a finding says stands still first, then what
-/// waits longest.
-pub fn waits(trace: &Trace) -> Vec<Wait> {
-    let mut waits = Vec::new();
-    for transfer in trace.transfers.iter() {
-        if transfer.state != TransferState::Open || transfer.flavour != Flavour::Packet {
+/// Everything that somebody is waited for at `now`, the cause and not what follows from it: what
+/// a finding says stands still first, then what waits longest.
+pub fn waits(trace: &Trace, now: Time) -> Vec<Wait> {
+    let mut waits: Vec<Wait> = Vec::new();
+    let waiting = trace
+        .obligations(now)
+        .into_iter()
+        .filter(|it| it.state == State::Waiting && it.side.is_some());
+    for obligation in waiting.take(CHAINS) {
+        let Some(chain) = chain(trace, obligation.subject, now) else {
+            add(&mut waits, &obligation, &obligation, String::new());
             continue;
-        }
-        if let Some(turn) = transfer.machine.turn() {
-            waits.push(Wait {
-                side: turn.side,
-                action: turn.action,
-                since: turn.since,
-                subject: Subject::Transfer(transfer.id),
-                finding: None,
-            });
-        }
-    }
-    for call in trace.calls.iter() {
-        // What the daemon asks of the client's session.
-        let asks = call.session.is_some() && call.transfer.is_none();
-        if call.state != CallState::Open || !asks || call.response.ended.is_some() {
-            continue;
-        }
-        if call.request.last > call.response.last && call.request.messages > 0 {
-            waits.push(Wait {
-                side: call.caller.peer(),
-                action: format!("answer {}", call.short_name()),
-                since: call.request.last.unwrap_or(call.start),
-                subject: Subject::Call(call.id),
-                finding: None,
-            });
+        };
+        if let Some(innermost) = chain.innermost() {
+            add(
+                &mut waits,
+                innermost,
+                &obligation,
+                chain.sentence().to_owned(),
+            );
         }
     }
     for finding in trace.findings.iter() {
-        if !findings::stands(trace, finding) {
+        if !findings::stands(trace, finding, now) {
             continue;
         }
         let about = waits
             .iter_mut()
-            .find(|wait| same(trace, wait.subject, finding.subject));
+            .find(|wait| wait.is_about(trace, finding.subject));
         if let Some(wait) = about {
-            wait.finding = Some(finding.id);
-            // A finding may know better whose turn it is: a sender without a window waits.
-            wait.side = finding.waiting_on.unwrap_or(wait.side);
+            wait.finding = wait.finding.or(Some(finding.id));
         } else if let Some(side) = finding.waiting_on {
             waits.push(Wait {
                 side,
@@ -81,12 +89,50 @@ pub fn waits(trace: &Trace) -> Vec<Wait> {
                     .to_owned(),
                 since: finding.at,
                 subject: finding.subject,
+                layer: None,
+                blocks: Vec::new(),
+                sentence: finding.summary.clone(),
                 finding: Some(finding.id),
             });
         }
     }
+    waits.retain(|wait| wait.finding.is_some() || wait.age(now) >= MOMENT);
     waits.sort_by_key(|wait| (wait.finding.is_none(), wait.since));
     waits
+}
+
+/// Adds the cause of a chain, or what it blocks if it is known.
+fn add(waits: &mut Vec<Wait>, cause: &Obligation, outermost: &Obligation, sentence: String) {
+    let Some(side) = cause.side.filter(|_| cause.state == State::Waiting) else {
+        return;
+    };
+    let known = waits
+        .iter_mut()
+        .find(|wait| wait.subject == cause.subject && wait.layer == Some(cause.layer));
+    let wait = match known {
+        Some(wait) => wait,
+        None => {
+            waits.push(Wait {
+                side,
+                action: cause.action.clone(),
+                since: cause.since,
+                subject: cause.subject,
+                layer: Some(cause.layer),
+                blocks: cause.blocks.clone(),
+                sentence: String::new(),
+                finding: None,
+            });
+            let Some(wait) = waits.last_mut() else { return };
+            wait
+        }
+    };
+    if sentence.len() > wait.sentence.len() {
+        wait.sentence = sentence;
+    }
+    let outer = outermost.subject;
+    if outer != cause.subject && !wait.blocks.contains(&outer) {
+        wait.blocks.push(outer);
+    }
 }
 
 fn same(trace: &Trace, one: Subject, other: Subject) -> bool {

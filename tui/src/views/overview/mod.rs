@@ -3,13 +3,13 @@
 mod tree;
 
 use buildtap_decoder::event::{Side, Time};
-use buildtap_decoder::trace::{Call, Id, Subject, Trace};
+use buildtap_decoder::trace::{Subject, Trace};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use self::tree::{Line, Tree, What};
 use crate::keys::Action;
-use crate::model::{Activity, Wait, sparkline, waits};
+use crate::model::{Activity, Wait, sparkline};
 use crate::text::{Pen, bytes, columns, count, duration};
 use crate::view::{Context, Outcome, Tab, View};
 use crate::widgets::{Cell, Column, List, Table, rule};
@@ -60,7 +60,7 @@ impl Overview {
     }
 
     fn update(&mut self, cx: &Context<'_>) {
-        self.waits = waits(cx.store.trace());
+        self.waits = cx.waits.to_vec();
         self.lines = self.tree.lines(cx.store.trace());
     }
 
@@ -502,7 +502,9 @@ fn row<'a>(cx: &Context<'a>, line: &Line, waits: &[Wait], is_wide: bool) -> Vec<
                 cells.took = words::took(call.start, call.end, cx.now);
                 cells.sent = Some(Side::BOTH.map(|side| call.sent_by(side).bytes));
                 cells.activity = cx.store.activity_of_call(id).map(|it| (it, call.end));
-                cells.waits_for = waits.iter().find(|wait| is_about(trace, wait, id));
+                cells.waits_for = waits
+                    .iter()
+                    .find(|wait| wait.is_about(trace, Subject::Call(id)));
             }
         }
         What::Exchange(id) => {
@@ -576,13 +578,5 @@ impl Cells<'_> {
         }
         row.push(waits_for);
         row
-    }
-}
-
-fn is_about(trace: &Trace, wait: &Wait, call: Id<Call>) -> bool {
-    match wait.subject {
-        Subject::Call(id) => id == call,
-        Subject::Transfer(id) => trace.transfers.get(id).is_some_and(|it| it.call == call),
-        _ => false,
     }
 }

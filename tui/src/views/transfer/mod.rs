@@ -12,7 +12,6 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use crate::keys::Action;
-use crate::model::waits;
 use crate::text::{Pen, bytes, duration, fit_path, thousands};
 use crate::view::{Context, Outcome, Tab, View};
 use crate::widgets::{Cell, Column, List, Table, gauge, rule};
@@ -55,9 +54,7 @@ impl Transfer {
             .shown
             .is_none_or(|id| trace.transfers.get(id).is_none())
         {
-            let stalled = waits(trace)
-                .into_iter()
-                .find_map(|wait| match wait.subject {
+            let stalled = cx.waits.iter().find_map(|wait| match wait.subject {
                     Subject::Transfer(id) => Some(id),
                     Subject::Call(id) => trace.calls.get(id)?.transfer,
                     _ => None,
@@ -271,11 +268,8 @@ fn turn(cx: &Context<'_>, row: &Row, area: Rect, line: u16, buf: &mut Buffer) ->
         }
         (TransferState::Open, _) => {
             let trace = cx.store.trace();
-            let wait = waits(trace).into_iter().find(|wait| match wait.subject {
-                Subject::Transfer(id) => id == row.id,
-                Subject::Call(id) => id == row.call,
-                _ => false,
-            });
+            let about = Subject::Transfer(row.id);
+            let wait = cx.waits.iter().find(|wait| wait.is_about(trace, about));
             match wait {
                 Some(wait) => {
                     let (sign, style) = match wait.finding {
