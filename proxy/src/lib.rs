@@ -17,6 +17,7 @@
 //! | [`output`] | where that goes |
 //! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`], [`explain`] | the commands of these names |
 //! | [`diagnose`] | findings, the cause before what follows from it |
+//! | [`screen`] | the terminal UI on a relay, or on a capture |
 //! | [`stall`] | whether anything can still move |
 //! | [`error`], [`notice`] | sentences for the operator |
 //!
@@ -47,6 +48,7 @@ pub mod redact;
 pub mod relay;
 pub mod replay;
 pub mod schemas;
+pub mod screen;
 pub mod show;
 pub mod stall;
 pub mod stream;

@@ -1,7 +1,8 @@
 //! The terminal: taken, drawn to, listened to, and given back whatever happens.
 
+use std::cell::Cell;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -74,14 +75,19 @@ pub fn restore() {
     let _ = disable_raw_mode();
 }
 
-/// Lets a panic, of whichever thread, be read on a terminal that is as it was.
+thread_local! {
+    /// Whether this thread draws.
+    static DRAWS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets a panic be read on a terminal that is as it was. Other threads that panic do not end the
+/// screen, and must not write on it.
 fn restore_on_panic() {
-    static ONCE: std::sync::Once = std::sync::Once::new();
+    static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            // A thread that decodes may panic and be caught: then the screen stays.
-            if std::thread::current().name() == Some(THREAD) {
+            if DRAWS.get() {
                 restore();
             }
             if !TAKEN.load(Ordering::SeqCst) {
@@ -91,26 +97,21 @@ fn restore_on_panic() {
     });
 }
 
-/// The name of the thread that draws.
-const THREAD: &str = "screen";
-
-/// Shows the store until the user leaves, or [`Shared::stop`] is called. It has a thread of its
-/// own; when it returns, the terminal is as it was.
-pub fn show(shared: &Arc<Shared>, app: App) -> io::Result<()> {
-    restore_on_panic();
-    let shared = Arc::clone(shared);
-    let thread = std::thread::Builder::new().name(THREAD.into()).spawn({
-        let shared = Arc::clone(&shared);
-        move || {
-            let shown = run(&shared, app);
-            shared.stop();
-            shown
+/// Shows the store until the user leaves, or [`Shared::stop`] is called. When it returns, which
+/// may be by a panic, the terminal is as it was, and whoever feeds the store is asked to stop.
+pub fn show(shared: &Shared, app: App) -> io::Result<()> {
+    /// Asks for the end when it is dropped.
+    struct Stop<'a>(&'a Shared);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.stop();
+            DRAWS.set(false);
         }
-    })?;
-    thread.join().unwrap_or_else(|_| {
-        shared.stop();
-        Err(io::Error::other("the screen failed"))
-    })
+    }
+    restore_on_panic();
+    DRAWS.set(true);
+    let _stop = Stop(shared);
+    run(shared, app)
 }
 
 fn run(shared: &Shared, mut app: App) -> io::Result<()> {

@@ -62,6 +62,8 @@ pub struct Store {
     pub source: Source,
     /// How far it is.
     pub progress: Progress,
+    /// What the program has to say of itself: where it listens, what it could not do.
+    pub notes: Vec<String>,
     /// Changes that were not taken fast enough.
     pub dropped: u64,
     /// The time of what was seen last.
@@ -85,6 +87,7 @@ impl Store {
             texts: VecDeque::new(),
             source,
             progress,
+            notes: Vec::new(),
             dropped: 0,
             now: Time::default(),
             paused: false,
@@ -182,6 +185,17 @@ impl Shared {
     /// Says how far it is.
     pub fn set_progress(&self, progress: Progress) {
         self.lock().progress = progress;
+        self.changed();
+    }
+
+    /// Says something of the program itself.
+    pub fn note(&self, note: impl Into<String>) {
+        const NOTES: usize = 256;
+        let mut store = self.lock();
+        if store.notes.len() < NOTES {
+            store.notes.push(note.into());
+        }
+        drop(store);
         self.changed();
     }
 

@@ -55,10 +55,10 @@ impl Transfer {
             .is_none_or(|id| trace.transfers.get(id).is_none())
         {
             let stalled = cx.waits.iter().find_map(|wait| match wait.subject {
-                    Subject::Transfer(id) => Some(id),
-                    Subject::Call(id) => trace.calls.get(id)?.transfer,
-                    _ => None,
-                });
+                Subject::Transfer(id) => Some(id),
+                Subject::Call(id) => trace.calls.get(id)?.transfer,
+                _ => None,
+            });
             let open = trace
                 .transfers
                 .iter()
