@@ -120,7 +120,9 @@ impl App {
             match (&self.prompt, &self.said) {
                 (Some(prompt), _) => prompt.draw(self.palette, places.bar, buf),
                 (None, Some(said)) => frame::said(said, self.palette, places.bar, buf),
-                (None, None) => frame::bar(view.hints(), self.palette, places.bar, buf),
+                (None, None) => {
+                    frame::bar(tab.title(), view.hints(), self.palette, places.bar, buf)
+                }
             }
         }
         if let Some(help) = &mut self.help {

@@ -151,11 +151,11 @@ pub(crate) fn tabs(
 }
 
 /// Draws what some keys do.
-pub(crate) fn bar(hints: &[Action], palette: Palette, area: Rect, buf: &mut Buffer) {
+pub(crate) fn bar(view: &str, hints: &[Action], palette: Palette, area: Rect, buf: &mut Buffer) {
     const ALWAYS: [Action; 3] = [Action::Search, Action::Help, Action::Quit];
     let mut pen = Pen::new(buf, area, 0);
     let text = |action: &Action| {
-        let binding = keys::binding(*action)?;
+        let binding = keys::binding(*action, view)?;
         Some((*binding.keys.first()?, binding.hint))
     };
     let width = |(key, hint): &(&str, &str)| columns(key) + columns(hint) + 3;

@@ -379,6 +379,20 @@ pub const KEYS: &[Binding] = &[
         "look from further away",
     ),
     key(
+        View("Transfer"),
+        &["h", "←"],
+        A::Left,
+        "before",
+        "the transfer before",
+    ),
+    key(
+        View("Transfer"),
+        &["l", "→"],
+        A::Right,
+        "next",
+        "the next transfer",
+    ),
+    key(
         View("Output"),
         &["i"],
         A::Type,
@@ -407,9 +421,13 @@ pub fn action(event: KeyEvent, view: &str) -> Option<Action> {
         .map(|binding| binding.action)
 }
 
-/// The binding of an action.
-pub fn binding(action: Action) -> Option<&'static Binding> {
-    KEYS.iter().find(|binding| binding.action == action)
+/// The binding of an action in the view with this title.
+pub fn binding(action: Action, view: &str) -> Option<&'static Binding> {
+    let mut of_action = KEYS.iter().filter(|binding| binding.action == action);
+    let of_view = of_action
+        .clone()
+        .find(|binding| matches!(binding.scope, View(title) if title == view));
+    of_view.or_else(|| of_action.find(|binding| !matches!(binding.scope, View(_))))
 }
 
 /// A key as it is named in the table: `a`, `G`, `Ctrl-d`, `Enter`, `↑`.
@@ -447,7 +465,9 @@ mod tests {
     fn no_key_has_two_meanings() {
         for (at, one) in KEYS.iter().enumerate() {
             for other in KEYS.iter().skip(at + 1) {
-                let apart = matches!((one.scope, other.scope), (View(a), View(b)) if a != b);
+                // A view may have a meaning of its own for a key.
+                let apart = one.scope != other.scope
+                    && (matches!(one.scope, View(_)) || matches!(other.scope, View(_)));
                 for key in one.keys.iter().filter(|_| !apart) {
                     assert!(!other.keys.contains(key), "{key} is bound twice");
                 }

@@ -179,7 +179,7 @@ pub fn wrap(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-/// `312 B`, `12.4 KiB`, `1.2 GiB`.
+/// `312 B`, `12.4 KiB`, `260 KiB`, `1.2 GiB`: in at most eight columns.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut value = bytes as f64;
@@ -193,6 +193,7 @@ pub fn bytes(bytes: u64) -> String {
     }
     match unit {
         "B" => format!("{bytes} B"),
+        _ if value >= 99.95 => format!("{value:.0} {unit}"),
         _ => format!("{value:.1} {unit}"),
     }
 }

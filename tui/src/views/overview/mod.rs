@@ -27,6 +27,8 @@ pub(super) struct Overview {
     list: List,
     /// Lines that are drawn above the tree.
     height: u16,
+    /// Waits among them.
+    seen: u16,
 }
 
 /// Waits that are shown at once.
@@ -36,10 +38,13 @@ const NARROW: &[Column] = &[
     Column::rest("what"),
     Column::left("state", 11),
     Column::right("took", 7),
-    Column::right("client", 9),
-    Column::right("daemon", 9),
+    Column::right("client", 8),
+    Column::right("daemon", 8),
     Column::left("waits for", 13),
 ];
+
+/// The same while nobody is waited for.
+const NARROW_AND_CALM: &[Column] = NARROW.split_at(5).0;
 
 const WIDE: &[Column] = &[
     Column::rest("what"),
@@ -84,47 +89,16 @@ impl Overview {
         };
         rule(buf, area, 0, &title, palette);
         let is_above = self.is_above();
-        let room = usize::from(area.height.saturating_sub(1));
-        let window = self.waiting.window(self.waits.len(), room);
-        for (at, wait) in self
-            .waits
-            .get(window.clone())
-            .unwrap_or_default()
-            .iter()
-            .enumerate()
+        let mut line = 1;
+        let window = self
+            .waiting
+            .window(self.waits.len(), usize::from(self.seen));
+        for (at, wait) in window
+            .clone()
+            .zip(self.waits.get(window).unwrap_or_default())
         {
-            let age = duration(wait.age(cx.now));
-            let style = match wait.finding {
-                Some(_) => palette.bad(),
-                None => palette.plain(),
-            };
-            let about = about(trace, wait);
-            let line = at as u16 + 1;
-            let mut pen = Pen::new(buf, area, line);
-            pen.put(
-                if wait.finding.is_some() {
-                    " ✗ "
-                } else {
-                    " · "
-                },
-                style,
-            )
-            .put("the ", palette.plain())
-            .put(wait.side.as_str(), palette.side(wait.side))
-            .put(" must ", palette.plain());
-            let behind = columns(&age) + 2;
-            let room = usize::from(pen.room()).saturating_sub(behind);
-            // What must be done comes before what it is about.
-            let action = crate::text::fit(&wait.action, room).into_owned();
-            pen.put(&action, style);
-            let left = usize::from(pen.room()).saturating_sub(behind + 2);
-            if left >= 12 {
-                let about = crate::text::fit(&about, left).into_owned();
-                pen.put("  ", palette.plain()).put(&about, palette.dim());
-            }
-            pen.go_to(area.right().saturating_sub(behind as u16));
-            pen.put(&age, style);
-            if is_above && window.start + at == self.waiting.selected() {
+            headline(cx, wait, area, line, buf);
+            if is_above && at == self.waiting.selected() {
                 let line = Rect {
                     y: area.y + line,
                     height: 1,
@@ -132,26 +106,81 @@ impl Overview {
                 };
                 buf.set_style(line, palette.cursor());
             }
+            line += 1;
+            if at == self.waiting.offset() && area.height > self.seen + 1 {
+                for text in details(trace, wait) {
+                    Pen::new(buf, area, line)
+                        .put("     ", palette.plain())
+                        .put(&text, palette.dim());
+                    line += 1;
+                }
+            }
         }
     }
 }
 
-/// What a wait is about, and by which rule.
-fn about(trace: &Trace, wait: &Wait) -> String {
-    let subject = words::subject(trace, wait.subject);
+/// Who must do what, and since when.
+fn headline(cx: &Context<'_>, wait: &Wait, area: Rect, line: u16, buf: &mut Buffer) {
+    let palette = cx.palette;
+    let age = duration(wait.age(cx.now));
+    let (sign, style) = match wait.finding {
+        Some(_) => (" ✗ ", palette.bad()),
+        None => (" · ", palette.plain()),
+    };
+    let behind = columns(&age) + 1;
+    let before = Rect {
+        width: area.width.saturating_sub(behind as u16 + 1),
+        ..area
+    };
+    Pen::new(buf, before, line)
+        .put(sign, style)
+        .put("the ", palette.plain())
+        .put(wait.side.as_str(), palette.side(wait.side))
+        .put(" must ", palette.plain())
+        .put(&wait.action, style)
+        .put("  ", palette.plain())
+        .put(&about(cx.store.trace(), wait), palette.dim());
+    Pen::new(buf, area, line)
+        .go_to(area.right().saturating_sub(behind as u16))
+        .put(&age, style);
+}
+
+/// Why, and by which rule.
+fn details(trace: &Trace, wait: &Wait) -> [String; 2] {
+    let blocks: Vec<String> = wait
+        .blocks
+        .iter()
+        .map(|it| words::subject(trace, *it))
+        .collect();
+    let blocks = match blocks.is_empty() {
+        true => String::new(),
+        false => format!("holds up {}", blocks.join(", ")),
+    };
     let finding = wait.finding.and_then(|id| trace.findings.get(id));
-    match finding {
-        Some(finding) => format!("{subject} · {}", finding.code),
-        None => subject,
-    }
+    let because = finding.map_or(String::new(), |finding| finding.code.to_owned());
+    let both: Vec<String> = [because, blocks]
+        .into_iter()
+        .filter(|it| !it.is_empty())
+        .collect();
+    [wait.sentence.clone(), both.join(" · ")]
+}
+
+/// What a wait is about.
+fn about(trace: &Trace, wait: &Wait) -> String {
+    words::subject(trace, wait.subject)
 }
 
 impl View for Overview {
     fn draw(&mut self, cx: &Context<'_>, area: Rect, buf: &mut Buffer) {
         self.update(cx);
-        let most = usize::from(area.height / 3).clamp(1, SEEN);
-        let above = 1 + self.waits.len().min(most) as u16;
-        let above = above.min(area.height);
+        let most = usize::from(area.height / 4).clamp(1, SEEN);
+        self.seen = self.waits.len().min(most) as u16;
+        // With more about the first one, where there is room for it.
+        let details = match self.seen > 0 && area.height >= 16 {
+            true => 2,
+            false => 0,
+        };
+        let above = (1 + self.seen + details).min(area.height);
         self.height = above;
         self.draw_waits(
             cx,
@@ -168,7 +197,11 @@ impl View for Overview {
         };
         let is_wide = area.width >= WIDE_FROM;
         let table = Table {
-            columns: if is_wide { WIDE } else { NARROW },
+            columns: match (is_wide, self.waits.is_empty()) {
+                (true, _) => WIDE,
+                (false, false) => NARROW,
+                (false, true) => NARROW_AND_CALM,
+            },
             sorted: None,
             palette: cx.palette,
             active: !self.is_above(),
@@ -301,6 +334,9 @@ impl View for Overview {
                 return self.act(Action::Open, cx);
             }
         } else if let Some(line) = at.y.checked_sub(1) {
+            // The first one has lines below it.
+            let details = self.height.saturating_sub(self.seen + 1);
+            let line = line.saturating_sub(details.min(line));
             let Some(line) = self.waiting.seen_at(line, self.waits.len()) else {
                 return Outcome::Ignored;
             };
@@ -319,9 +355,9 @@ impl View for Overview {
     }
 
     fn line(&self, cx: &Context<'_>, line: usize) -> String {
-        self.lines
-            .get(line)
-            .map_or(String::new(), |line| name(cx.store.trace(), line.what))
+        self.lines.get(line).map_or(String::new(), |line| {
+            name(cx.store.trace(), line.what, true)
+        })
     }
 
     fn cursor(&self) -> usize {
@@ -387,7 +423,7 @@ fn open(cx: &Context<'_>, subject: Subject) -> Outcome {
 }
 
 /// What a line is about.
-fn name(trace: &Trace, what: What) -> String {
+fn name(trace: &Trace, what: What, is_wide: bool) -> String {
     match what {
         What::Build(id) => trace.builds.get(id).map_or(String::new(), words::build),
         What::Steps(id) => {
@@ -411,7 +447,10 @@ fn name(trace: &Trace, what: What) -> String {
             format!("{} that ended well", count(calls, "call"))
         }
         What::Call(id) => match trace.calls.get(id) {
-            Some(call) => format!("{id} {} → {}", call.caller, words::call(call)),
+            Some(call) if is_wide || call.session.is_none() => {
+                format!("{id} {} → {}", call.caller, words::call(call))
+            }
+            Some(call) => format!("{id} {}", words::call(call)),
             None => format!("call {id}"),
         },
         What::OtherCalls => {
@@ -445,7 +484,7 @@ fn row<'a>(cx: &Context<'a>, line: &Line, waits: &[Wait], is_wide: bool) -> Vec<
         None => "  ",
     };
     let indent = "  ".repeat(line.depth.into());
-    let text = format!("{indent}{fold}{}", name(trace, line.what));
+    let text = format!("{indent}{fold}{}", name(trace, line.what, is_wide));
     let mut cells = Cells::default();
     let mut style = plain;
     match line.what {
