@@ -23,6 +23,7 @@ use buildtap::explain;
 use buildtap::export::export;
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
+use buildtap::pane;
 use buildtap::record::{self, Ending, Recorded, Recorder};
 use buildtap::redact::{Redacted, redact};
 use buildtap::replay;
@@ -42,6 +43,7 @@ use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use buildtap_fixtures::replay::Outcome;
+use buildtap_tui::model::Progress;
 use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
@@ -321,22 +323,71 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
         socket_parent: command::socket_parent(&environment),
         notices: Notices::stderr(),
     };
+    let screen = match args.tui {
+        true => Some(open_screen(named(&options.command), &args.view)?),
+        false => None,
+    };
+    let shared = screen
+        .as_ref()
+        .map(|(screen, _)| Arc::clone(screen.shared()));
+    let left = screen.as_ref().map(|(screen, _)| screen.left());
+    let mut options = options;
+    if let Some((screen, _)) = &screen {
+        options.notices = screen.notices();
+    }
     let recording = Recording::start(
         args.recording,
         Some(&options.command),
         &args.view,
         &options.notices,
     )?;
-    let watching = Watching::start(&args.view, Output::stderr, recording, None)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording, screen)?;
     let show_secrets = args.view.show_secrets;
     let stalled = OnceLock::new();
     let give_up = nothing_moves(&watching.tap, args.fail_on_stall, show_secrets, &stalled);
-    let status = command::run(options, watching.tap(), |_| (), give_up).await;
+    let status = match (shared, left) {
+        (Some(shared), Some(left)) => {
+            let shown = Arc::clone(&shared);
+            let mut signals = signals()?;
+            let start =
+                |command: &[OsString], environment: &_| pane::start(command, environment, &shown);
+            let mut left = std::pin::pin!(left);
+            let give_up = async {
+                tokio::select! {
+                    () = give_up => {}
+                    () = &mut left => {}
+                }
+            };
+            let run = command::run_in(options, start, watching.tap(), |_| (), give_up);
+            // A signal ends the screen, too; the command gets it where it is waited for.
+            let stop = async {
+                signals.stop().await;
+                shared.stop();
+                std::future::pending().await
+            };
+            let status = tokio::select! {
+                status = run => status,
+                () = stop => unreachable!("it never completes"),
+            };
+            if status.is_ok() && stalled.get().is_none() {
+                shared.set_progress(Progress::Over(None));
+                tokio::select! {
+                    () = screen::left(&shared) => {}
+                    () = signals.stop() => {}
+                }
+            }
+            status
+        }
+        _ => command::run(options, watching.tap(), |_| (), give_up).await,
+    };
     // A command that did not run said nothing.
     match status {
         Err(error @ Error::Child(_)) => {
             if let Some(recording) = watching.recording {
                 recording.recorder.finish();
+            }
+            if let Shown::Screen(screen, ..) = watching.shown {
+                screen.close()?;
             }
             return Err(error);
         }
@@ -458,6 +509,12 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
     watching.finish();
     eprintln!("buildtap: the demo's client says: {}", ending?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// A command as it was typed.
+fn named(command: &[OsString]) -> String {
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
 }
 
 /// Takes the terminal.

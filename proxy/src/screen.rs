@@ -71,6 +71,13 @@ impl Show for FileFeed {
     }
 }
 
+/// Completes when the user leaves.
+pub async fn left(shared: &Shared) {
+    while !shared.is_stopped() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// What the screen needs of a decoder.
 pub fn options(options: Options) -> Options {
     Options {
@@ -124,11 +131,12 @@ impl Screen {
     /// Completes when the user leaves.
     pub fn left(&self) -> impl Future<Output = ()> + use<> {
         let shared = Arc::clone(&self.shared);
-        async move {
-            while !shared.is_stopped() {
-                tokio::time::sleep(LOOK).await;
-            }
-        }
+        async move { left(&shared).await }
+    }
+
+    /// What is shown.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Says that nothing more will come.

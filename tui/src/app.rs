@@ -12,7 +12,7 @@ use ratatui::layout::{Position, Rect};
 use crate::frame;
 use crate::help::Help;
 use crate::keys::{self, Action};
-use crate::model::{Store, Wait, waits};
+use crate::model::{Store, ToCommand, Wait, waits};
 use crate::palette::Palette;
 use crate::prompt::{Prompt, Purpose};
 use crate::view::{Context, Focus, Outcome, Tab, View};
@@ -27,9 +27,12 @@ pub enum Effect {
     Copy(String),
     /// Hold still, or go on.
     Pause(bool),
-    /// Bytes for the command that runs.
-    Type(Vec<u8>),
+    /// For the terminal of the command that runs.
+    ToCommand(ToCommand),
 }
+
+/// What is said while keys go to the command.
+const TYPING: &str = "keys go to the command; Ctrl-] takes them back";
 
 /// The screen.
 pub struct App {
@@ -48,6 +51,10 @@ pub struct App {
     /// What is said in the bar until the next key.
     said: Option<String>,
     paused: bool,
+    /// Whether keys go to the command.
+    typing: bool,
+    /// Whether leaving was asked for once while the command runs.
+    leaving: bool,
     /// Where things were drawn: for the mouse.
     drawn: frame::Places,
     effects: Vec<Effect>,
@@ -69,6 +76,8 @@ impl App {
             waits: Vec::new(),
             said: None,
             paused: false,
+            typing: false,
+            leaving: false,
             drawn: frame::Places::default(),
             effects: Vec::new(),
         }
@@ -102,8 +111,19 @@ impl App {
     pub fn draw(&mut self, store: &Store, now: Time, area: Rect, buf: &mut Buffer) {
         self.waits = waits(store.trace(), now);
         let tabs: Vec<Tab> = self.views.iter().map(|(tab, _)| *tab).collect();
-        let places = frame::places(area);
+        let mut places = frame::places(area);
         let tab = self.tab();
+        if let Some(pane) = &store.pane {
+            // As large as the view in which it stands alone.
+            let size = (places.body.width, places.body.height);
+            if pane.size() != size && pane.ended().is_none() && size.1 > 0 {
+                let resize = ToCommand::Resize(size.0, size.1);
+                self.effects.push(Effect::ToCommand(resize));
+            }
+            if tab != Tab::Output {
+                places.body = frame::pane(pane, self.palette, places.body, buf);
+            }
+        }
         if let Some((_, view)) = self.views.get_mut(self.tab) {
             let cx = Context {
                 store,
@@ -155,6 +175,18 @@ impl App {
     /// A key was pressed.
     pub fn key(&mut self, event: KeyEvent, store: &Store, now: Time) {
         self.said = None;
+        let runs = store.pane.as_ref().is_some_and(|it| it.ended().is_none());
+        if self.typing && runs {
+            match keys::bytes(event) {
+                None => self.typing = false,
+                Some(bytes) => {
+                    self.effects.push(Effect::ToCommand(ToCommand::Type(bytes)));
+                    self.say(TYPING);
+                }
+            }
+            return;
+        }
+        self.typing = false;
         if let Some(prompt) = &mut self.prompt {
             // Ctrl-c leaves a prompt, too.
             let leave = event.code == KeyCode::Esc
@@ -182,7 +214,7 @@ impl App {
         if let Some(help) = &mut self.help {
             match action {
                 Action::Help | Action::Back => self.help = None,
-                Action::Quit => self.effects.push(Effect::Quit),
+                Action::Quit => self.quit(store),
                 _ => help.act(action),
             }
             return;
@@ -246,7 +278,13 @@ impl App {
     fn general(&mut self, action: Action, store: &Store, now: Time) {
         let count = self.views.len().max(1);
         match action {
-            Action::Quit => self.effects.push(Effect::Quit),
+            Action::Quit => self.quit(store),
+            Action::Type => {
+                if store.pane.as_ref().is_some_and(|it| it.ended().is_none()) {
+                    self.typing = true;
+                    self.say(TYPING);
+                }
+            }
             Action::Help => self.help = Some(Help::default()),
             Action::Tab(at) => self.go(at, store, now),
             Action::NextTab => self.go((self.tab + 1) % count, store, now),
@@ -283,6 +321,16 @@ impl App {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Leaves, at the second time of asking while a command runs.
+    fn quit(&mut self, store: &Store) {
+        let runs = store.pane.as_ref().is_some_and(|it| it.ended().is_none());
+        if runs && !std::mem::replace(&mut self.leaving, true) {
+            self.say("the command still runs: q again ends it and leaves");
+        } else {
+            self.effects.push(Effect::Quit);
         }
     }
 

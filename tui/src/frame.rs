@@ -5,10 +5,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::keys::{self, Action};
-use crate::model::{Progress, Source};
+use crate::model::{Pane, Progress, Source};
 use crate::palette::Palette;
 use crate::text::{Pen, columns, count, duration, fit_path};
 use crate::view::{Context, Tab};
+use crate::widgets::{rule, terminal};
 
 /// Where things are on the screen.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +58,35 @@ pub(crate) fn places(area: Rect) -> Places {
     }
 }
 
+/// From which height on the command's terminal is seen below every view.
+const TALL: u16 = 40;
+
+/// Draws the command's terminal below the view, if there is room for both; gives what is left for
+/// the view.
+pub(crate) fn pane(pane: &Pane, palette: Palette, body: Rect, buf: &mut Buffer) -> Rect {
+    if body.height < TALL {
+        return body;
+    }
+    let height = body.height / 4;
+    let below = Rect {
+        y: body.bottom() - height,
+        height,
+        ..body
+    };
+    rule(buf, below, 0, "output of the command", palette);
+    let inside = Rect {
+        y: below.y + 1,
+        height: height - 1,
+        ..below
+    };
+    let colour = palette.has_colour();
+    terminal(pane.screen(), colour, false, inside, buf);
+    Rect {
+        height: body.height - height,
+        ..body
+    }
+}
+
 /// Draws where it comes from, how far it is, and how it stands.
 pub(crate) fn header(cx: &Context<'_>, paused: bool, area: Rect, buf: &mut Buffer) {
     let palette = cx.palette;
@@ -86,6 +116,12 @@ pub(crate) fn header(cx: &Context<'_>, paused: bool, area: Rect, buf: &mut Buffe
     }
     if right.is_empty() && !trace.connections.is_empty() {
         right.push(("✓ nothing abnormal".to_owned(), palette.good()));
+    }
+    if let Some(pane) = &cx.store.pane {
+        right.push(match pane.ended() {
+            None => ("▶ runs".to_owned(), palette.good()),
+            Some(how) => (format!("command: {how}"), palette.strong()),
+        });
     }
     let elapsed = duration(cx.now.since(cx.store.origin()));
     right.push(match &cx.store.progress {

@@ -457,6 +457,36 @@ pub fn name(event: KeyEvent) -> Option<String> {
     })
 }
 
+/// The bytes that a terminal sends to a program for this key; `None` for Ctrl-], which is how the
+/// user takes the keys back.
+pub fn bytes(event: KeyEvent) -> Option<Vec<u8>> {
+    let control = event.modifiers.contains(KeyModifiers::CONTROL);
+    let mut bytes = match event.code {
+        KeyCode::Char(']' | '5') if control => return None,
+        KeyCode::Char(c) if control && c.is_ascii() => vec![c.to_ascii_uppercase() as u8 & 0x1f],
+        KeyCode::Char(c) => c.to_string().into_bytes(),
+        KeyCode::Enter => b"\r".to_vec(),
+        KeyCode::Tab => b"\t".to_vec(),
+        KeyCode::BackTab => b"\x1b[Z".to_vec(),
+        KeyCode::Backspace => b"\x7f".to_vec(),
+        KeyCode::Esc => b"\x1b".to_vec(),
+        KeyCode::Up => b"\x1b[A".to_vec(),
+        KeyCode::Down => b"\x1b[B".to_vec(),
+        KeyCode::Right => b"\x1b[C".to_vec(),
+        KeyCode::Left => b"\x1b[D".to_vec(),
+        KeyCode::Home => b"\x1b[H".to_vec(),
+        KeyCode::End => b"\x1b[F".to_vec(),
+        KeyCode::Delete => b"\x1b[3~".to_vec(),
+        KeyCode::PageUp => b"\x1b[5~".to_vec(),
+        KeyCode::PageDown => b"\x1b[6~".to_vec(),
+        _ => Vec::new(),
+    };
+    if event.modifiers.contains(KeyModifiers::ALT) && !bytes.is_empty() {
+        bytes.insert(0, 0x1b);
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

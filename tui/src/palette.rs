@@ -25,6 +25,11 @@ impl Palette {
         Palette { colour: !unwanted }
     }
 
+    /// Whether there are colours.
+    pub fn has_colour(self) -> bool {
+        self.colour
+    }
+
     fn fg(self, colour: Color) -> Style {
         match self.colour {
             true => Style::new().fg(colour),

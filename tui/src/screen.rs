@@ -131,6 +131,7 @@ fn run(shared: &Shared, mut app: App) -> io::Result<()> {
         };
         if due {
             draw(shared, &mut app, &mut terminal)?;
+            settle(shared, &mut app)?;
             drawn = Some(revision);
             at = Instant::now();
         }
@@ -152,18 +153,25 @@ fn run(shared: &Shared, mut app: App) -> io::Result<()> {
             }
         }
         drawn = None;
-        for effect in app.effects() {
-            match effect {
-                Effect::Quit => return Ok(()),
-                Effect::Copy(text) => {
-                    execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
-                }
-                Effect::Pause(paused) => shared.pause(paused),
-                Effect::Type(_) => {}
-            }
+        if !settle(shared, &mut app)? {
+            return Ok(());
         }
-        io::stdout().flush()?;
     }
+}
+
+/// Does what the screen wants done outside of it; false if that is its end.
+fn settle(shared: &Shared, app: &mut App) -> io::Result<bool> {
+    for effect in app.effects() {
+        match effect {
+            Effect::Quit => return Ok(false),
+            Effect::Copy(text) => {
+                execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
+            }
+            Effect::Pause(paused) => shared.pause(paused),
+            Effect::ToCommand(what) => shared.to_command(what),
+        }
+    }
+    Ok(true)
 }
 
 /// Draws into memory with the store locked, and onto the terminal without.

@@ -7,11 +7,13 @@
 mod activity;
 mod feed;
 mod messages;
+mod pane;
 mod waits;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use buildtap_decoder::Limits;
@@ -21,6 +23,7 @@ use buildtap_decoder::trace::{Call, File, Follower, Id, Session, Text, Trace, Tr
 pub use activity::{Activity, BUCKETS, sparkline};
 pub use feed::Feed;
 pub use messages::{Kind, Message, Messages};
+pub use pane::{Pane, ToCommand};
 pub use waits::{Wait, waits};
 
 /// Files of one transfer that are kept once they are complete, the newest.
@@ -62,6 +65,8 @@ pub struct Store {
     pub source: Source,
     /// How far it is.
     pub progress: Progress,
+    /// The terminal of the command that runs, if one does.
+    pub pane: Option<Pane>,
     /// What the program has to say of itself: where it listens, what it could not do.
     pub notes: Vec<String>,
     /// Changes that were not taken fast enough.
@@ -87,6 +92,7 @@ impl Store {
             texts: VecDeque::new(),
             source,
             progress,
+            pane: None,
             notes: Vec::new(),
             dropped: 0,
             now: Time::default(),
@@ -156,6 +162,8 @@ pub struct Shared {
     revision: AtomicU64,
     /// The screen was left, or is to be.
     stop: AtomicBool,
+    /// What is done to the command's terminal.
+    command: Mutex<Option<SyncSender<ToCommand>>>,
 }
 
 impl Shared {
@@ -165,6 +173,7 @@ impl Shared {
             store: Mutex::new(Store::new(source)),
             revision: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            command: Mutex::new(None),
         })
     }
 
@@ -196,6 +205,43 @@ impl Shared {
             store.notes.push(note.into());
         }
         drop(store);
+        self.changed();
+    }
+
+    /// A command runs in a terminal of so many columns and lines; `sender` takes what is done to
+    /// that from here.
+    pub fn run(&self, columns: u16, lines: u16, sender: SyncSender<ToCommand>) {
+        self.lock().pane = Some(Pane::new(columns, lines));
+        *self.command.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        self.changed();
+    }
+
+    /// Does something to the terminal of the command. It is lost if the command takes nothing.
+    pub fn to_command(&self, what: ToCommand) {
+        if let ToCommand::Resize(columns, lines) = what
+            && let Some(pane) = &mut self.lock().pane
+        {
+            pane.resize(columns, lines);
+        }
+        let command = self.command.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = &*command {
+            let _ = sender.try_send(what);
+        }
+    }
+
+    /// The command printed this.
+    pub fn printed(&self, bytes: &[u8]) {
+        if let Some(pane) = &mut self.lock().pane {
+            pane.print(bytes);
+        }
+        self.changed();
+    }
+
+    /// The command ended so.
+    pub fn ended(&self, how: String) {
+        if let Some(pane) = &mut self.lock().pane {
+            pane.end(how);
+        }
         self.changed();
     }
 

@@ -4,8 +4,10 @@ mod gauge;
 mod list;
 mod rule;
 mod table;
+mod terminal;
 
 pub use gauge::gauge;
 pub use list::List;
 pub use rule::rule;
 pub use table::{Cell, Column, Table};
+pub use terminal::terminal;
