@@ -4,6 +4,7 @@
 
 use buildtap_decoder::describe::{Describer, disturbs};
 use buildtap_decoder::event::Time;
+use buildtap_decoder::filter::Filter;
 use buildtap_decoder::trace::{Finding, Id, Subject};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::buffer::Buffer;
@@ -46,6 +47,7 @@ pub struct App {
     help: Option<Help>,
     prompt: Option<Prompt>,
     needle: String,
+    filter: Option<Filter>,
     /// Who is waited for, as of the last drawing.
     waits: Vec<Wait>,
     /// What is said in the bar until the next key.
@@ -73,6 +75,7 @@ impl App {
             help: None,
             prompt: None,
             needle: String::new(),
+            filter: None,
             waits: Vec::new(),
             said: None,
             paused: false,
@@ -133,6 +136,7 @@ impl App {
                 palette: self.palette,
                 describer: &self.describer,
                 needle: &self.needle,
+                filter: self.filter.as_ref(),
             };
             view.draw(&cx, places.body, buf);
             frame::header(&cx, self.paused, places.header, buf);
@@ -144,6 +148,9 @@ impl App {
                     frame::bar(tab.title(), view.hints(), self.palette, places.bar, buf)
                 }
             }
+        }
+        if let Some(prompt) = &self.prompt {
+            prompt.advise(self.palette, places.body, buf);
         }
         if let Some(help) = &mut self.help {
             help.draw(tab.title(), self.palette, area, buf);
@@ -168,6 +175,7 @@ impl App {
             palette: self.palette,
             describer: &self.describer,
             needle: &self.needle,
+            filter: self.filter.as_ref(),
         };
         Some(look(view.as_mut(), &cx))
     }
@@ -292,6 +300,8 @@ impl App {
             Action::Back => {
                 if !self.needle.is_empty() {
                     self.needle.clear();
+                } else if self.trail.is_empty() && self.filter.take().is_some() {
+                    self.say("the filter is gone");
                 } else if let Some((tab, focus)) = self.trail.pop() {
                     (self.tab, self.focus) = (tab, focus);
                 }
@@ -303,7 +313,10 @@ impl App {
             Action::Findings => self.findings_of_selected(store, now),
             Action::Search => self.prompt = Some(Prompt::new(Purpose::Search)),
             Action::GoTo => self.prompt = Some(Prompt::new(Purpose::GoTo)),
-            Action::Filter => self.prompt = Some(Prompt::new(Purpose::Filter)),
+            Action::Filter => {
+                let was = self.filter.as_ref().map_or("", Filter::as_str);
+                self.prompt = Some(Prompt::new(Purpose::Filter).with(was));
+            }
             Action::SearchNext => self.search(store, now, true),
             Action::SearchPrevious => self.search(store, now, false),
             Action::Pause => {
@@ -364,7 +377,15 @@ impl App {
                     None => self.say("write 12.5 (seconds from the beginning), +3, -1 or 14:03:07"),
                 }
             }
-            Purpose::Filter => self.say("filters come with the next version"),
+            Purpose::Filter => match Filter::parse(prompt.text()) {
+                Ok(_) if prompt.text().trim().is_empty() => self.filter = None,
+                Ok(filter) => self.filter = Some(filter),
+                Err(error) => {
+                    // To be put right where it is wrong.
+                    let at = error.at.start;
+                    self.prompt = Some(prompt.clone().at(at));
+                }
+            },
         }
     }
 

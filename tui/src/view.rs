@@ -2,6 +2,7 @@
 
 use buildtap_decoder::describe::Describer;
 use buildtap_decoder::event::Time;
+use buildtap_decoder::filter::{Filter, Thing, Things};
 use buildtap_decoder::trace::{Build, Call, Finding, Id, Session, Subject, Transfer};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -125,6 +126,20 @@ pub struct Context<'a> {
     pub describer: &'a Describer,
     /// What is searched for; empty if nothing is.
     pub needle: &'a str,
+    /// What is to be shown, if not everything.
+    pub filter: Option<&'a Filter>,
+}
+
+impl<'a> Context<'a> {
+    /// Whether the filter lets something be shown.
+    pub fn shows(&self, thing: Thing<'a>) -> bool {
+        let things = Things {
+            trace: self.store.trace(),
+            now: self.now,
+        };
+        self.filter
+            .is_none_or(|filter| filter.matches(&things.row(thing)))
+    }
 }
 
 /// What came of an [`Action`].

@@ -66,7 +66,7 @@ impl Overview {
 
     fn update(&mut self, cx: &Context<'_>) {
         self.waits = cx.waits.to_vec();
-        self.lines = self.tree.lines(cx.store.trace());
+        self.lines = self.tree.lines(cx);
     }
 
     fn line_at(&self) -> Option<&Line> {
