@@ -123,3 +123,6 @@ fn keys() {
     screen.press("?");
     both_sizes("help", &mut screen);
 }
+
+#[path = "screens/messages.rs"]
+mod messages;

@@ -21,10 +21,7 @@ pub(super) fn json(cx: &Context<'_>, call: &Call, message: &Message<'_>) -> Opti
 pub(super) fn tree(cx: &Context<'_>, call: &Call, message: &Message<'_>) -> Option<Tree> {
     let request = message.from == call.caller;
     let body = message.body?;
-    Some(
-        cx.describer
-            .tree(&call.path(), request, body, message.cut),
-    )
+    Some(cx.describer.tree(&call.path(), request, body, message.cut))
 }
 
 /// Bytes as hexadecimal.

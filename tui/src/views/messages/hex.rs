@@ -41,8 +41,7 @@ pub(super) fn draw(bytes: &[u8], marks: &Marks, palette: Palette, area: Rect, bu
         pen.put(&format!("{start:06x}"), palette.dim());
         for (column, byte) in line.iter().enumerate() {
             let at = start + column;
-            let gap = if column == WIDTH / 2 { 1 } else { 0 };
-            pen.go_to(area.x + FIRST_BYTE + column as u16 * 3 + gap);
+            pen.go_to(area.x + column_of(column));
             pen.put(&format!("{byte:02x}"), style(at));
             // What is marked is seen as one.
             let joined = column + 1 < line.len() && style(at) == style(at + 1);
@@ -62,6 +61,12 @@ pub(super) fn draw(bytes: &[u8], marks: &Marks, palette: Palette, area: Rect, bu
     }
 }
 
+/// The column of a byte; between the eighth and the ninth there is a gap.
+fn column_of(byte: usize) -> u16 {
+    let gap = u16::from(byte >= WIDTH / 2);
+    FIRST_BYTE + byte as u16 * 3 + gap
+}
+
 fn style(at: usize, marks: &Marks, palette: Palette) -> Style {
     if marks.cursor == Some(at) {
         palette.cursor().patch(palette.accent())
@@ -78,7 +83,7 @@ fn style(at: usize, marks: &Marks, palette: Palette) -> Style {
 pub(super) fn byte_at(column: u16, line: u16, top: usize) -> Option<usize> {
     let place = match column.checked_sub(FIRST_CHARACTER) {
         Some(place) => usize::from(place),
-        None => usize::from(column.checked_sub(FIRST_BYTE)? / 3),
+        None => (0..WIDTH).rev().find(|byte| column >= column_of(*byte))?,
     };
     (place < WIDTH).then(|| (top + usize::from(line)) * WIDTH + place)
 }

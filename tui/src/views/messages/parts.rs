@@ -143,13 +143,16 @@ impl Parts {
         let holds = |part: &&Part| part.node.range.contains(&offset);
         let deepest = self.nodes.iter().enumerate().filter(|(_, part)| {
             // The members of JSON have no bytes of their own.
-            holds(part) && part.parent.is_none_or(|parent| {
-                self.nodes
-                    .get(parent)
-                    .is_none_or(|parent| parent.node.kind != NodeKind::Json)
-            })
+            holds(part)
+                && part.parent.is_none_or(|parent| {
+                    self.nodes
+                        .get(parent)
+                        .is_none_or(|parent| parent.node.kind != NodeKind::Json)
+                })
         });
-        deepest.max_by_key(|(_, part)| part.depth).map_or(0, |(at, _)| at)
+        deepest
+            .max_by_key(|(_, part)| part.depth)
+            .map_or(0, |(at, _)| at)
     }
 
     /// A node as it is searched: its name and its value.
@@ -180,7 +183,11 @@ mod tests {
             children: vec![child],
             ..leaf(name, range)
         };
-        let b = within("b", 2..9, within("c", 3..9, within("d", 4..9, leaf("e", 5..9))));
+        let b = within(
+            "b",
+            2..9,
+            within("c", 3..9, within("d", 4..9, leaf("e", 5..9))),
+        );
         Parts::new(Tree {
             bytes: vec![0; 9],
             root: Node {
@@ -191,7 +198,10 @@ mod tests {
     }
 
     fn seen(parts: &Parts) -> String {
-        let names = parts.seen.iter().map(|at| parts.nodes[*at].node.name.as_str());
+        let names = parts
+            .seen
+            .iter()
+            .map(|at| parts.nodes[*at].node.name.as_str());
         names.collect::<Vec<_>>().join(" ")
     }
 
