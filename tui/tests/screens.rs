@@ -126,3 +126,5 @@ fn keys() {
 
 #[path = "screens/messages.rs"]
 mod messages;
+#[path = "screens/timeline.rs"]
+mod timeline;
