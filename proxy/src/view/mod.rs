@@ -44,14 +44,27 @@ pub struct View {
 #[derive(Debug)]
 enum Form {
     /// For people: the log if that is wanted, else only what is wrong; and the summary.
-    Text { log: Log, all: bool },
+    Text { log: Log, tells: Tells },
     /// For programs.
     Json(Box<json::Writer>),
 }
 
+/// What is told as it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tells {
+    /// Everything.
+    All,
+    /// What is wrong.
+    Findings,
+    /// Nothing: all has happened.
+    Nothing,
+}
+
 impl View {
     /// A view as the arguments say.
-    pub fn new(args: &ViewArgs, output: Output) -> Result<Self, Error> {
+    ///
+    /// If it is `live`, findings are told when they are made, and not again at the end.
+    pub fn new(args: &ViewArgs, output: Output, live: bool) -> Result<Self, Error> {
         let describer = Describer::new(schemas(&args.schemas)?, args.show_secrets);
         let paint = Paint {
             colour: output.colour,
@@ -59,7 +72,11 @@ impl View {
         let form = match args.format {
             Format::Text => Form::Text {
                 log: Log::new(paint, output.width),
-                all: args.log,
+                tells: match (args.log, live) {
+                    (true, _) => Tells::All,
+                    (false, true) => Tells::Findings,
+                    (false, false) => Tells::Nothing,
+                },
             },
             Format::Json => Form::Json(Box::new(json::Writer::new(args.show_secrets))),
         };
@@ -87,8 +104,8 @@ impl View {
             );
         }
         match &mut self.form {
-            Form::Text { all, .. } => {
-                if *all {
+            Form::Text { log, tells } => {
+                if *tells == Tells::All {
                     self.text.push('\n');
                 }
                 let paint = Paint {
@@ -98,6 +115,7 @@ impl View {
                     decoder.trace(),
                     decoder.now(),
                     self.failed,
+                    log.told(),
                     paint,
                     self.output.width,
                 ));
@@ -136,12 +154,11 @@ impl Show for View {
             };
             let trace = decoder.trace();
             match form {
-                Form::Text { log, all: true } => log.update(trace, &update, describer, text),
-                Form::Text { log, all: false } => {
-                    if let Update::Finding(id) = update {
-                        log.finding(trace, id, text);
-                    }
-                }
+                Form::Text { log, tells } => match (tells, update) {
+                    (Tells::All, update) => log.update(trace, &update, describer, text),
+                    (Tells::Findings, Update::Finding(id)) => log.finding(trace, id, text),
+                    _ => {}
+                },
                 Form::Json(writer) => {
                     writer.update(
                         trace,
