@@ -287,11 +287,9 @@ impl App {
         let count = self.views.len().max(1);
         match action {
             Action::Quit => self.quit(store),
-            Action::Type => {
-                if store.pane.as_ref().is_some_and(|it| it.ended().is_none()) {
-                    self.typing = true;
-                    self.say(TYPING);
-                }
+            Action::Type if store.pane.as_ref().is_some_and(|it| it.ended().is_none()) => {
+                self.typing = true;
+                self.say(TYPING);
             }
             Action::Help => self.help = Some(Help::default()),
             Action::Tab(at) => self.go(at, store, now),
