@@ -94,6 +94,18 @@ fn main() -> ExitCode {
         }
         Command::Redact(args) => redact_file(args),
         Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) if args.tui => {
+            let _context = runtime.enter();
+            signals().and_then(|mut signals| {
+                screen::diff(&args, |shared| {
+                    tokio::spawn(async move {
+                        signals.stop().await;
+                        shared.stop();
+                    });
+                })?;
+                Ok(ExitCode::SUCCESS)
+            })
+        }
         Command::Diff(args) => match diff(&args) {
             Ok(true) => Ok(ExitCode::SUCCESS),
             Ok(false) => Ok(ExitCode::from(DIFFERENT)),
@@ -335,6 +347,10 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
     if let Some((screen, _)) = &screen {
         options.notices = screen.notices();
     }
+    if let Some((screen, _)) = &screen {
+        let recording = args.recording.record.as_deref();
+        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
+    }
     let recording = Recording::start(
         args.recording,
         Some(&options.command),
@@ -457,6 +473,10 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
     let left = screen
         .as_ref()
         .map(|(screen, _)| (screen.listening(), screen.left()));
+    if let Some((screen, _)) = &screen {
+        let recording = args.recording.record.as_deref();
+        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
+    }
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
     let watching = Watching::start(&args.view, Output::stderr, recording, screen)?;
     let tap = watching.tap();

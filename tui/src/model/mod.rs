@@ -271,6 +271,18 @@ impl Shared {
         self.changed();
     }
 
+    /// Another capture is open beside this one: what is in `other` moves here.
+    pub fn compare(&self, other: Arc<Shared>, differences: Vec<Difference>, common: usize) {
+        let taken = Store::new(Source::File(PathBuf::new()));
+        let other = std::mem::replace(&mut *other.lock(), taken);
+        self.lock().diff = Some(Box::new(Diff {
+            other,
+            differences,
+            common,
+        }));
+        self.changed();
+    }
+
     /// Lets what is shown be saved as a capture.
     pub fn save_with(&self, saver: Saver) {
         *self.saver.lock().unwrap_or_else(PoisonError::into_inner) = Some(saver);
