@@ -462,6 +462,9 @@ pub struct DiffArgs {
     /// The capture or cassette to compare with it
     #[arg(value_name = "BAD")]
     pub bad: PathBuf,
+    /// Show both on a screen, side by side
+    #[arg(long, conflicts_with = "format")]
+    pub tui: bool,
     /// For people, or one JSON object per line
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

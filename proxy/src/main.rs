@@ -94,6 +94,18 @@ fn main() -> ExitCode {
         }
         Command::Redact(args) => redact_file(args),
         Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) if args.tui => {
+            let _context = runtime.enter();
+            signals().and_then(|mut signals| {
+                screen::diff(&args, |shared| {
+                    tokio::spawn(async move {
+                        signals.stop().await;
+                        shared.stop();
+                    });
+                })?;
+                Ok(ExitCode::SUCCESS)
+            })
+        }
         Command::Diff(args) => match diff(&args) {
             Ok(true) => Ok(ExitCode::SUCCESS),
             Ok(false) => Ok(ExitCode::from(DIFFERENT)),
@@ -170,7 +182,7 @@ impl Watching {
             None => options,
         };
         let tap = Arc::new(DecodingTap::new(options).recording(recorder));
-        let view = view(args, default)?;
+        let view = view(args, default, true)?;
         let failed = |error| Error::System {
             doing: "start a thread",
             error,
@@ -295,13 +307,13 @@ fn redaction(args: RedactionArgs, given: &SchemaArgs) -> Result<Redaction, Error
     })
 }
 
-fn view(args: &ViewArgs, default: fn() -> Output) -> Result<View, Error> {
+fn view(args: &ViewArgs, default: fn() -> Output, live: bool) -> Result<View, Error> {
     let output = match &args.output {
         Some(path) => output_file(path)?,
         None if args.format == Format::Json => Output::stdout(),
         None => default(),
     };
-    View::new(args, output)
+    View::new(args, output, live)
 }
 
 fn output_file(path: &Path) -> Result<Output, Error> {
@@ -334,6 +346,10 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
     let mut options = options;
     if let Some((screen, _)) = &screen {
         options.notices = screen.notices();
+    }
+    if let Some((screen, _)) = &screen {
+        let recording = args.recording.record.as_deref();
+        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
     }
     let recording = Recording::start(
         args.recording,
@@ -457,6 +473,10 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
     let left = screen
         .as_ref()
         .map(|(screen, _)| (screen.listening(), screen.left()));
+    if let Some((screen, _)) = &screen {
+        let recording = args.recording.record.as_deref();
+        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
+    }
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
     let watching = Watching::start(&args.view, Output::stderr, recording, screen)?;
     let tap = watching.tap();
@@ -558,7 +578,7 @@ async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
 }
 
 fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
-    let mut view = view(&args.view, Output::stdout)?;
+    let mut view = view(&args.view, Output::stdout, args.follow)?;
     let mut decoder = Decoder::new(Options {
         messages: args.filter.is_some() || options(&args.view).messages,
         ..options(&args.view)

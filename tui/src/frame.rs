@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::keys::{self, Action};
-use crate::model::{Pane, Progress, Source};
+use crate::model::{Pane, Progress};
 use crate::palette::Palette;
 use crate::text::{Pen, columns, count, duration, fit_path};
 use crate::view::{Context, Tab};
@@ -149,10 +149,7 @@ pub(crate) fn header(cx: &Context<'_>, paused: bool, area: Rect, buf: &mut Buffe
     }
     let width: usize = right.iter().map(|(text, _)| columns(text) + 2).sum();
     let room = usize::from(area.width).saturating_sub(width + 14);
-    let source = match &cx.store.source {
-        Source::Live(name) => name.clone(),
-        Source::File(path) => path.display().to_string(),
-    };
+    let source = cx.store.source.to_string();
     let mut pen = Pen::new(buf, area, 0);
     pen.put(" buildtap ", palette.strong())
         .put(" ", palette.plain())

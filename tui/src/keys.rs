@@ -187,6 +187,13 @@ pub const KEYS: &[Binding] = &[
         "output",
         "what the command prints",
     ),
+    key(
+        General,
+        &["9"],
+        A::Tab(8),
+        "diff",
+        "two captures side by side",
+    ),
     key(General, &["Tab"], A::NextTab, "next view", "the next view"),
     key(
         General,

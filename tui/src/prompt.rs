@@ -23,6 +23,8 @@ pub enum Purpose {
     Filter,
     /// To go to that time.
     GoTo,
+    /// To save what is shown under that name.
+    Save,
 }
 
 impl Purpose {
@@ -31,6 +33,7 @@ impl Purpose {
             Purpose::Search => "search: ",
             Purpose::Filter => "filter: ",
             Purpose::GoTo => "go to time: ",
+            Purpose::Save => "save as NAME.jsonl or NAME.pcapng: ",
         }
     }
 }

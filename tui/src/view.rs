@@ -30,11 +30,13 @@ pub enum Tab {
     Connections,
     /// What a command prints.
     Output,
+    /// Two captures side by side.
+    Diff,
 }
 
 impl Tab {
     /// All of them, in order.
-    pub const ALL: [Tab; 8] = [
+    pub const ALL: [Tab; 9] = [
         Tab::Overview,
         Tab::Calls,
         Tab::Messages,
@@ -43,6 +45,7 @@ impl Tab {
         Tab::Findings,
         Tab::Connections,
         Tab::Output,
+        Tab::Diff,
     ];
 
     /// Its name.
@@ -56,6 +59,7 @@ impl Tab {
             Tab::Findings => "Findings",
             Tab::Connections => "Connections",
             Tab::Output => "Output",
+            Tab::Diff => "Diff",
         }
     }
 }

@@ -6,6 +6,7 @@ use buildtap_decoder::trace::{Call, Id, Subject};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use crate::details;
 use crate::keys::Action;
 use crate::text::{bytes, thousands};
 use crate::view::{Context, Outcome, Tab, View};
@@ -91,6 +92,7 @@ impl Calls {
 impl View for Calls {
     fn draw(&mut self, cx: &Context<'_>, area: Rect, buf: &mut Buffer) {
         self.arrange(cx);
+        let area = details::below(cx, self.selected(cx), area, buf);
         let trace = cx.store.trace();
         let (palette, origin) = (cx.palette, cx.store.origin());
         let table = Table {
