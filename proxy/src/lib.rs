@@ -41,6 +41,7 @@ pub mod explain;
 pub mod export;
 pub mod listen;
 pub mod notice;
+pub mod otlp;
 pub mod output;
 pub mod record;
 pub mod redact;

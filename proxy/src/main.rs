@@ -20,8 +20,14 @@ use buildtap::diagnose::{self, Diagnosis};
 use buildtap::diff::diff;
 use buildtap::error::{Error, FAILURE, STALLED, USAGE};
 use buildtap::explain;
-use buildtap::export::export;
+use buildtap::export::spans::{to_collector, to_file};
+use buildtap::export::{ExportError, Form, export};
 use buildtap::notice::{Notice, Notices};
+use buildtap::otlp::live::{Live, Shown};
+use buildtap::otlp::resource::{of_capture, of_process};
+use buildtap::otlp::settings::{OtlpArgs, Settings};
+use buildtap::otlp::sink::Sink;
+use buildtap::otlp::spans::{self, Spans};
 use buildtap::output::Output;
 use buildtap::record::{self, Ending, Recorded, Recorder};
 use buildtap::redact::{Redacted, redact};
@@ -42,6 +48,7 @@ use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use buildtap_fixtures::replay::Outcome;
 use clap::Parser;
+use opentelemetry::KeyValue;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -123,7 +130,7 @@ fn failed(error: &Error, on_run: bool) -> ExitCode {
 /// Something that is being watched, and the thread that shows it.
 struct Watching {
     tap: Arc<DecodingTap>,
-    showing: Showing<View>,
+    showing: Showing<Shown>,
     recording: Option<Recording>,
 }
 
@@ -132,6 +139,7 @@ impl Watching {
         args: &ViewArgs,
         default: fn() -> Output,
         recording: Option<Recording>,
+        live: Option<Live>,
     ) -> Result<Self, Error> {
         let recorder = recording.as_ref().map(|it| Arc::clone(&it.recorder));
         let options = Options {
@@ -139,8 +147,8 @@ impl Watching {
             ..options(args)
         };
         let tap = Arc::new(DecodingTap::new(options).recording(recorder));
-        let view = view(args, default)?;
-        let started = Showing::start(Arc::clone(&tap), view);
+        let shown = Shown::new(view(args, default)?, live);
+        let started = Showing::start(Arc::clone(&tap), shown);
         let showing = started.map_err(|error| Error::System {
             doing: "start a thread",
             error,
@@ -158,15 +166,20 @@ impl Watching {
 
     /// Shows what is left, and the summary.
     fn finish(self) {
-        if let Some(mut view) = self.showing.finish() {
+        let mut sending = None;
+        if let Some(Shown { mut view, live, .. }) = self.showing.finish() {
             if self.tap.failed() {
                 view.decoding_failed();
             }
+            sending = live.map(|live| self.tap.with(|decoder| live.finish(decoder)));
             // The output may be gone by now; the session is over in any case.
             let _ = self.tap.with(|decoder| view.finish(decoder));
         }
         if let Some(recording) = self.recording {
             recording.finish();
+        }
+        if let Some(sending) = sending {
+            eprintln!("buildtap: {}", sending.wait());
         }
     }
 }
@@ -282,7 +295,8 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
         &args.view,
         &options.notices,
     )?;
-    let watching = Watching::start(&args.view, Output::stderr, recording)?;
+    let live = live(&args.otlp, &args.view, &options.notices)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording, live)?;
     let show_secrets = args.view.show_secrets;
     let stalled = OnceLock::new();
     let give_up = nothing_moves(&watching.tap, args.fail_on_stall, show_secrets, &stalled);
@@ -351,7 +365,8 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
     };
     let mut signals = signals()?;
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
-    let watching = Watching::start(&args.view, Output::stderr, recording)?;
+    let live = live(&args.otlp, &args.view, &options.notices)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording, live)?;
     let done = command::proxy(options, watching.tap(), print_listening, signals.stop()).await;
     watching.finish();
     done?;
@@ -363,7 +378,7 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
         Scenario::Build => scenario::demo_build(),
         Scenario::Hang => scenario::demo_hang(),
     };
-    let watching = Watching::start(&args.view, Output::stdout, None)?;
+    let watching = Watching::start(&args.view, Output::stdout, None, None)?;
     let socket_parent = command::socket_parent(&Environment::of_process());
     let ending = demo::play(scene, watching.tap(), socket_parent).await;
     watching.finish();
@@ -529,12 +544,20 @@ fn redact_file(args: RedactArgs) -> Result<ExitCode, Error> {
 }
 
 fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
+    let Some(to) = &args.to else {
+        return send_spans(&args);
+    };
+    if let Form::Spans(form) = Form::of(to)? {
+        let count = to_file(&args.file, to, form, span_options(&args, of_capture()))?;
+        let s = if count == 1 { "" } else { "s" };
+        eprintln!("buildtap: wrote {count} span{s} to {}", to.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     let redaction = match args.show_secrets {
         true => None,
         false => Some(Arc::new(redaction(args.redaction, &args.schemas)?)),
     };
     let about = record::about(None, args.show_secrets);
-    let to = &args.to;
     let exported = export(&args.file, to, args.profile.as_deref(), redaction, about)?;
     let (to, profile) = (to.display(), exported.profile.display());
     eprintln!(
@@ -543,6 +566,44 @@ fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
         exported.written
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sends the spans of a capture to a collector.
+fn send_spans(args: &ExportArgs) -> Result<ExitCode, Error> {
+    let Some(settings) = Settings::new(&args.otlp)? else {
+        return Err(ExportError::Nowhere.into());
+    };
+    let sink = Sink::start(settings, Notices::none())?;
+    let sent = to_collector(&args.file, sink, span_options(args, of_capture()))?;
+    eprintln!("buildtap: {sent}");
+    Ok(match sent.dropped {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(FAILURE),
+    })
+}
+
+fn span_options(args: &ExportArgs, own: Vec<KeyValue>) -> spans::Options {
+    spans::Options {
+        show_secrets: args.show_secrets,
+        hash_paths: args.otlp.hash_paths,
+        daemon_exports: args.otlp.daemon_exports,
+        own,
+    }
+}
+
+/// Begins to send spans, if that is wanted.
+fn live(args: &OtlpArgs, view: &ViewArgs, notices: &Notices) -> Result<Option<Live>, Error> {
+    let Some(settings) = Settings::new(args)? else {
+        return Ok(None);
+    };
+    let options = spans::Options {
+        show_secrets: view.show_secrets,
+        hash_paths: settings.hash_paths,
+        daemon_exports: args.daemon_exports,
+        own: of_process(),
+    };
+    let sink = Sink::start(settings, notices.clone())?;
+    Ok(Some(Live::new(Spans::new(options), sink)))
 }
 
 fn signals() -> Result<Signals, Error> {

@@ -5,7 +5,7 @@
 
 mod fill;
 mod objects;
-pub(super) mod values;
+pub(crate) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 

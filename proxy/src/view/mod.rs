@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
 use buildtap_decoder::describe::Describer;
-use buildtap_decoder::trace::{Call, Content, Message, Update};
+use buildtap_decoder::trace::{Call, Content, Message, Trace, Update};
 
 use crate::cli::{Format, ViewArgs};
 use crate::error::Error;
@@ -26,9 +26,10 @@ use crate::schemas::schemas;
 use crate::watch::Show;
 use log::Log;
 use paint::Paint;
+pub(crate) use words::is_probe;
 
 /// How long the decoder may be locked for rendering: the relay stands still meanwhile.
-const HOLD: Duration = Duration::from_millis(2);
+pub(crate) const HOLD: Duration = Duration::from_millis(2);
 
 /// Shows a decoder's updates in the form that was asked for, and at the end what is left.
 #[derive(Debug)]
@@ -118,36 +119,42 @@ fn describe(describer: &Describer, call: &Call, message: &Message) -> Option<ser
     }
 }
 
-impl Show for View {
-    fn render(&mut self, decoder: &mut Decoder) {
+impl View {
+    /// Renders what one update says.
+    pub(crate) fn update(&mut self, trace: &Trace, update: &Update) {
         let View {
             describer,
             form,
             text,
             ..
         } = self;
+        match form {
+            Form::Text { log, all: true } => log.update(trace, update, describer, text),
+            Form::Text { log, all: false } => {
+                if let Update::Finding(id) = update {
+                    log.finding(trace, *id, text);
+                }
+            }
+            Form::Json(writer) => {
+                writer.update(
+                    trace,
+                    update,
+                    &|call, message| describe(describer, call, message),
+                    text,
+                );
+            }
+        }
+    }
+}
+
+impl Show for View {
+    fn render(&mut self, decoder: &mut Decoder) {
         let begun = Instant::now();
         while begun.elapsed() < HOLD {
             let Some(update) = decoder.take_update() else {
                 break;
             };
-            let trace = decoder.trace();
-            match form {
-                Form::Text { log, all: true } => log.update(trace, &update, describer, text),
-                Form::Text { log, all: false } => {
-                    if let Update::Finding(id) = update {
-                        log.finding(trace, id, text);
-                    }
-                }
-                Form::Json(writer) => {
-                    writer.update(
-                        trace,
-                        &update,
-                        &|call, message| describe(describer, call, message),
-                        text,
-                    );
-                }
-            }
+            self.update(decoder.trace(), &update);
         }
     }
 

@@ -1,0 +1,108 @@
+//! Spans while a session runs: the view and the spans are made of the same updates, by the thread
+//! that shows.
+
+use std::io;
+use std::time::Instant;
+
+use buildtap_decoder::Decoder;
+
+use super::sink::{Sent, Sink};
+use super::span::Span;
+use super::spans::Spans;
+use crate::view::{HOLD, View};
+use crate::watch::Show;
+
+/// Makes spans, and sends them.
+#[derive(Debug)]
+pub struct Live {
+    spans: Spans,
+    sink: Sink,
+    /// What is made and not handed on.
+    made: Vec<Span>,
+}
+
+impl Live {
+    /// Makes spans and gives them to `sink`.
+    pub fn new(spans: Spans, sink: Sink) -> Self {
+        Live {
+            spans,
+            sink,
+            made: Vec::new(),
+        }
+    }
+
+    /// Sends what is left, as it stands, and says what became of it all.
+    pub fn finish(mut self, decoder: &Decoder) -> Ending {
+        self.spans
+            .finish(decoder.trace(), decoder.now(), &mut self.made);
+        self.sink.offer(std::mem::take(&mut self.made));
+        Ending(self.sink)
+    }
+}
+
+/// Spans that are handed on, and may still be under way.
+#[derive(Debug)]
+pub struct Ending(Sink);
+
+impl Ending {
+    /// Waits for the collector, but not for long.
+    pub fn wait(self) -> Sent {
+        self.0.finish()
+    }
+}
+
+/// A view, and spans beside it.
+#[derive(Debug)]
+pub struct Shown {
+    /// What is shown.
+    pub view: View,
+    /// What is sent.
+    pub live: Option<Live>,
+    /// Nobody takes what the view writes.
+    broken: bool,
+}
+
+impl Shown {
+    /// Shows by `view`, and sends by `live`, if that is wanted.
+    pub fn new(view: View, live: Option<Live>) -> Self {
+        Shown {
+            view,
+            live,
+            broken: false,
+        }
+    }
+}
+
+impl Show for Shown {
+    fn render(&mut self, decoder: &mut Decoder) {
+        let begun = Instant::now();
+        while begun.elapsed() < HOLD {
+            let Some(update) = decoder.take_update() else {
+                break;
+            };
+            if !self.broken {
+                self.view.update(decoder.trace(), &update);
+            }
+            if let Some(live) = &mut self.live {
+                live.spans
+                    .update(decoder.trace(), &update, decoder.now(), &mut live.made);
+            }
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if let Some(live) = &mut self.live {
+            live.sink.offer(std::mem::take(&mut live.made));
+        }
+        let written = match self.broken {
+            true => Ok(()),
+            false => self.view.write(),
+        };
+        self.broken |= written.is_err();
+        match self.live {
+            // The spans go on.
+            Some(_) => Ok(()),
+            None => written,
+        }
+    }
+}
