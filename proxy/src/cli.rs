@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use buildtap_decoder::filter::Filter;
 use buildtap_decoder::redact::Regex;
 use buildtap_fixtures::replay::{Matching, Timing};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -128,6 +129,7 @@ Examples:
   buildtap show session.pcapng
   buildtap show session.pcapng.zst
   buildtap show --follow --log session.pcapng
+  buildtap show --filter 'service == FileSend && bytes > 1MiB' session.pcapng
   buildtap show --format json session.pcapng | jq .";
 
 const DIAGNOSE_HELP: &str = "\
@@ -317,6 +319,12 @@ pub struct ShowArgs {
     /// Go on when the end of the file is reached, as it is being written
     #[arg(long, short)]
     pub follow: bool,
+    /// Show everything that is said of what this is true of, and nothing else
+    ///
+    /// As in `service == FileSend && bytes > 1MiB`, `state == open` or `path ~ "node_modules"`.
+    /// docs/filter.md lists the fields, and says what is kept.
+    #[arg(long, value_name = "EXPR", value_parser = filter)]
+    pub filter: Option<Filter>,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -554,6 +562,14 @@ pub enum Format {
     Text,
     /// One JSON object per line
     Json,
+}
+
+/// A filter, or where it is wrong.
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text).map_err(|error| {
+        let marked = error.marked(text).replace('\n', "\n    ");
+        format!("{error}\n\n    {marked}")
+    })
 }
 
 /// `10s`, `500ms`, `2min`.

@@ -38,6 +38,16 @@ pub struct Connection {
     pub http2: Option<Http2>,
 }
 
+impl Connection {
+    /// `open` or `closed`: as it stands in JSON. One whose end was not seen is open.
+    pub fn state(&self) -> &'static str {
+        match self.closed {
+            Some((_, Closed::Abandoned)) | None => "open",
+            Some(_) => "closed",
+        }
+    }
+}
+
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -86,6 +96,8 @@ pub struct Http2 {
     pub settings: PerSide<Option<[Option<u32>; 7]>>,
     /// What each side may still send on the whole connection, in bytes (RFC 9113 §6.9).
     pub window: PerSide<i64>,
+    /// Since when each side may send nothing at all, because that is used up.
+    pub no_window: PerSide<Option<Time>>,
     /// The GOAWAY that each side sent last.
     pub goaway: PerSide<Option<GoAway>>,
     /// Frames that each side sent.

@@ -76,6 +76,7 @@ impl Shown {
 impl Show for Shown {
     fn render(&mut self, decoder: &mut Decoder) {
         let begun = Instant::now();
+        self.view.at(decoder.now());
         while begun.elapsed() < HOLD {
             let Some(update) = decoder.take_update() else {
                 break;

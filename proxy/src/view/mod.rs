@@ -6,6 +6,7 @@
 
 pub mod diagnosis;
 pub mod json;
+mod keep;
 mod log;
 pub mod page;
 mod paint;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
 use buildtap_decoder::describe::Describer;
+use buildtap_decoder::event::Time;
 use buildtap_decoder::trace::{Call, Content, Message, Trace, Update};
 
 use crate::cli::{Format, ViewArgs};
@@ -24,6 +26,7 @@ use crate::error::Error;
 use crate::output::Output;
 use crate::schemas::schemas;
 use crate::watch::Show;
+pub use keep::Keep;
 use log::Log;
 use paint::Paint;
 pub(crate) use words::is_probe;
@@ -45,7 +48,11 @@ pub struct View {
 #[derive(Debug)]
 enum Form {
     /// For people: the log if that is wanted, else only what is wrong; and the summary.
-    Text { log: Log, all: bool },
+    Text {
+        log: Log,
+        all: bool,
+        keep: Option<Keep>,
+    },
     /// For programs.
     Json(Box<json::Writer>),
 }
@@ -61,6 +68,7 @@ impl View {
             Format::Text => Form::Text {
                 log: Log::new(paint, output.width),
                 all: args.log,
+                keep: None,
             },
             Format::Json => Form::Json(Box::new(json::Writer::new(args.show_secrets))),
         };
@@ -71,6 +79,17 @@ impl View {
             text: String::new(),
             failed: false,
         })
+    }
+
+    /// Shows all that is said of what is kept, and nothing else.
+    pub fn keep_only(&mut self, only: Keep) {
+        match &mut self.form {
+            Form::Text { all, keep, .. } => {
+                *all = true;
+                *keep = Some(only);
+            }
+            Form::Json(writer) => writer.keep_only(only),
+        }
     }
 
     /// Takes note that decoding failed, so that what is said at the end does not pass for the whole.
@@ -88,6 +107,8 @@ impl View {
             );
         }
         match &mut self.form {
+            // A summary would be of everything.
+            Form::Text { keep: Some(_), .. } => {}
             Form::Text { all, .. } => {
                 if *all {
                     self.text.push('\n');
@@ -103,7 +124,10 @@ impl View {
                     self.output.width,
                 ));
             }
-            Form::Json(writer) => writer.remaining(decoder.trace(), &mut self.text),
+            Form::Json(writer) => {
+                let now = decoder.now();
+                writer.remaining(decoder.trace(), now, &mut self.text);
+            }
         }
         self.write()
     }
@@ -120,6 +144,17 @@ fn describe(describer: &Describer, call: &Call, message: &Message) -> Option<ser
 }
 
 impl View {
+    /// It is `now`: to be told before the updates of that moment.
+    pub(crate) fn at(&mut self, now: Time) {
+        match &mut self.form {
+            Form::Text {
+                keep: Some(keep), ..
+            } => keep.at(now),
+            Form::Text { keep: None, .. } => {}
+            Form::Json(writer) => writer.at(now),
+        }
+    }
+
     /// Renders what one update says.
     pub(crate) fn update(&mut self, trace: &Trace, update: &Update) {
         let View {
@@ -129,8 +164,11 @@ impl View {
             ..
         } = self;
         match form {
-            Form::Text { log, all: true } => log.update(trace, update, describer, text),
-            Form::Text { log, all: false } => {
+            Form::Text {
+                keep: Some(keep), ..
+            } if !keep.update(trace, update) => {}
+            Form::Text { log, all: true, .. } => log.update(trace, update, describer, text),
+            Form::Text { log, .. } => {
                 if let Update::Finding(id) = update {
                     log.finding(trace, *id, text);
                 }
@@ -150,6 +188,7 @@ impl View {
 impl Show for View {
     fn render(&mut self, decoder: &mut Decoder) {
         let begun = Instant::now();
+        self.at(decoder.now());
         while begun.elapsed() < HOLD {
             let Some(update) = decoder.take_update() else {
                 break;
