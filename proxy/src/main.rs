@@ -42,7 +42,7 @@ use buildtap::view::{Keep, View};
 use buildtap::watch::{DecodingTap, Showing};
 use buildtap_decoder::describe::size;
 use buildtap_decoder::masking::Redaction;
-use buildtap_decoder::redact::Rules;
+use buildtap_decoder::redact::{Regex, Rules};
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
@@ -145,6 +145,10 @@ impl Watching {
         let options = Options {
             redact: recording.as_ref().and_then(|it| it.redaction.clone()),
             ..options(args)
+        };
+        let options = match live {
+            Some(_) => spans::for_spans(options),
+            None => options,
         };
         let tap = Arc::new(DecodingTap::new(options).recording(recorder));
         let shown = Shown::new(view(args, default)?, live);
@@ -289,13 +293,14 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
         socket_parent: command::socket_parent(&environment),
         notices: Notices::stderr(),
     };
+    let mask = args.recording.redaction.mask.clone();
     let recording = Recording::start(
         args.recording,
         Some(&options.command),
         &args.view,
         &options.notices,
     )?;
-    let live = live(&args.otlp, &args.view, &options.notices)?;
+    let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
     let watching = Watching::start(&args.view, Output::stderr, recording, live)?;
     let show_secrets = args.view.show_secrets;
     let stalled = OnceLock::new();
@@ -364,8 +369,9 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
         notices: Notices::stderr(),
     };
     let mut signals = signals()?;
+    let mask = args.recording.redaction.mask.clone();
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
-    let live = live(&args.otlp, &args.view, &options.notices)?;
+    let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
     let watching = Watching::start(&args.view, Output::stderr, recording, live)?;
     let done = command::proxy(options, watching.tap(), print_listening, signals.stop()).await;
     watching.finish();
@@ -597,12 +603,19 @@ fn span_options(args: &ExportArgs, own: Vec<KeyValue>) -> spans::Options {
         show_secrets: args.show_secrets,
         hash_paths: args.otlp.hash_paths,
         daemon_exports: args.otlp.daemon_exports,
+        forward_spans: args.otlp.forward_spans,
+        mask: args.redaction.mask.clone(),
         own,
     }
 }
 
 /// Begins to send spans, if that is wanted.
-fn live(args: &OtlpArgs, view: &ViewArgs, notices: &Notices) -> Result<Option<Live>, Error> {
+fn live(
+    args: &OtlpArgs,
+    mask: &[Regex],
+    view: &ViewArgs,
+    notices: &Notices,
+) -> Result<Option<Live>, Error> {
     let Some(settings) = Settings::new(args)? else {
         return Ok(None);
     };
@@ -610,6 +623,8 @@ fn live(args: &OtlpArgs, view: &ViewArgs, notices: &Notices) -> Result<Option<Li
         show_secrets: view.show_secrets,
         hash_paths: settings.hash_paths,
         daemon_exports: args.daemon_exports,
+        forward_spans: settings.forward_spans,
+        mask: mask.to_vec(),
         own: of_process(),
     };
     let sink = Sink::start(settings, notices.clone())?;

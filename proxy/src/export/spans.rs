@@ -11,7 +11,7 @@ use super::perfetto::Perfetto;
 use super::{ExportError, is_same};
 use crate::otlp::sink::{Sent, Sink};
 use crate::otlp::span::Span;
-use crate::otlp::spans::{self, Spans};
+use crate::otlp::spans::{self, Spans, for_spans};
 use crate::show::{ShowError, show};
 use crate::watch::Show;
 
@@ -76,11 +76,10 @@ impl<W: SpanWriter> Show for Fold<W> {
 
 /// What the decoder is asked for, so that there is all that spans are made of.
 pub fn decoding(show_secrets: bool) -> Options {
-    Options {
-        updates: true,
+    for_spans(Options {
         show_secrets,
         ..Options::default()
-    }
+    })
 }
 
 /// What was exported before the capture turned out to be broken, if it did.

@@ -2,7 +2,7 @@
 //! that shows.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
 
@@ -19,7 +19,12 @@ pub struct Live {
     sink: Sink,
     /// What is made and not handed on.
     made: Vec<Span>,
+    /// When what is open was last looked at.
+    looked: Instant,
 }
+
+/// How often it is.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl Live {
     /// Makes spans and gives them to `sink`.
@@ -28,6 +33,15 @@ impl Live {
             spans,
             sink,
             made: Vec::new(),
+            looked: Instant::now(),
+        }
+    }
+
+    fn look(&mut self, decoder: &Decoder) {
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.spans
+                .open(decoder.trace(), decoder.now(), &mut self.made);
         }
     }
 
@@ -85,9 +99,12 @@ impl Show for Shown {
                 self.view.update(decoder.trace(), &update);
             }
             if let Some(live) = &mut self.live {
-                live.spans
-                    .update(decoder.trace(), &update, decoder.now(), &mut live.made);
+                let (trace, now) = (decoder.trace(), decoder.now());
+                live.spans.update(trace, &update, now, &mut live.made);
             }
+        }
+        if let Some(live) = &mut self.live {
+            live.look(decoder);
         }
     }
 

@@ -6,6 +6,7 @@
 //! | [`span`] | what a span is here, and what made it |
 //! | `ids` | ids that are the same for the same thing |
 //! | `context` | trace contexts that the peers send along |
+//! | `forward` | spans of the peers that pass by, handed on |
 //! | [`settings`] | where spans go: arguments and the standard variables |
 //! | [`sink`] | the thread that sends them |
 //! | [`live`] | both, while a session runs |
@@ -14,6 +15,7 @@
 //! What does not live here: files of spans (`crate::export`).
 
 mod context;
+mod forward;
 mod ids;
 pub mod live;
 pub mod resource;

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use buildtap_decoder::event::Time;
+use buildtap_decoder::redact::Regex;
 use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
@@ -24,6 +25,67 @@ pub struct Span {
     pub origin: Arc<Origin>,
     /// The span itself.
     pub data: SpanData,
+}
+
+impl Span {
+    /// Moves it below another span of its trace; a link says where it was.
+    pub(crate) fn hang_below(&mut self, parent: SpanId) {
+        let data = &mut self.data;
+        let context = SpanContext::new(
+            data.span_context.trace_id(),
+            std::mem::replace(&mut data.parent_span_id, parent),
+            TraceFlags::SAMPLED,
+            true,
+            data.span_context.trace_state().clone(),
+        );
+        let why = vec![KeyValue::new(
+            "buildkit.link",
+            "the span that it names as its parent",
+        )];
+        data.links.links.push(Link::new(context, why, 0));
+    }
+
+    /// Replaces what matches, wherever it stands.
+    pub(crate) fn mask(&mut self, patterns: &[Regex]) {
+        let all = |text: &str| -> Option<String> {
+            let mut masked = Cow::Borrowed(text.as_bytes());
+            for pattern in patterns {
+                if let Cow::Owned(changed) = pattern.replace_all(&masked, &b"***"[..]) {
+                    masked = Cow::Owned(changed);
+                }
+            }
+            match masked {
+                Cow::Owned(masked) => Some(String::from_utf8_lossy(&masked).into_owned()),
+                Cow::Borrowed(_) => None,
+            }
+        };
+        let values = |attributes: &mut Vec<KeyValue>| {
+            for attribute in attributes {
+                if !matches!(attribute.value, Value::String(_) | Value::Array(_)) {
+                    continue;
+                }
+                if let Some(masked) = all(&attribute.value.as_str()) {
+                    attribute.value = masked.into();
+                }
+            }
+        };
+        let data = &mut self.data;
+        if let Some(name) = all(&data.name) {
+            data.name = name.into();
+        }
+        values(&mut data.attributes);
+        for event in &mut data.events.events {
+            if let Some(name) = all(&event.name) {
+                event.name = name.into();
+            }
+            values(&mut event.attributes);
+        }
+        if let Status::Error { description } = &mut data.status
+            && let Some(masked) = all(description)
+        {
+            *description = masked.into();
+        }
+    }
 }
 
 /// What makes spans: an OpenTelemetry resource, with its attributes in order.
@@ -162,10 +224,6 @@ impl Draft {
             status: Status::Unset,
             instrumentation_scope: scope(),
         })
-    }
-
-    pub(crate) fn id(&self) -> SpanId {
-        self.0.span_context.span_id()
     }
 
     /// Something that one side asks of the other.

@@ -135,6 +135,8 @@ impl Writer {
             | Update::TransferDecided(_)
             | Update::BuildStarted(_)
             | Update::Vertex(..)
+            | Update::Waited(_)
+            | Update::Printed(..)
             | Update::Said(_) => {}
         }
     }

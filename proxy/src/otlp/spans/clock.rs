@@ -41,7 +41,7 @@ fn between(told: Time, seen: Time) -> i64 {
 }
 
 /// Go's RFC3339Nano, in any time zone.
-fn rfc3339(text: &str) -> Option<Time> {
+pub(crate) fn rfc3339(text: &str) -> Option<Time> {
     let (local, offset) = match text.strip_suffix('Z') {
         Some(local) => (local, 0),
         None => {

@@ -17,6 +17,7 @@
 //! belongs (`place`), who sends it ([`super::sink`]).
 
 mod clock;
+mod open;
 mod origin;
 mod place;
 mod rows;
@@ -26,24 +27,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use buildtap_decoder::event::{Closed, Time};
+use buildtap_decoder::redact::Regex;
 use buildtap_decoder::trace::{
-    Build, Call, Connection, Exchange, File, Finding, Flavour, Id, Session, Severity, Subject,
-    Trace, Transfer, TransferState, Update,
+    Build, BuildState, Call, CallState, Connection, Exchange, File, Finding, Id, Printed, Session,
+    Severity, Subject, Trace, Transfer, TransferState, Update, Wait,
 };
 use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanId;
 
+pub(crate) use self::clock::rfc3339;
+use self::open::Slices;
 use self::origin::Origins;
 use self::place::{Places, call_id, connection_id, exchange_id, session_id, transfer_id};
-use self::rows::{ClockOffset, Words};
+use self::rows::ClockOffset;
+pub(crate) use self::rows::Words;
+use super::forward::Forward;
 use super::ids;
 use super::span::{Draft, Origin, Place, Span};
 
 /// How long after a build was answered its last steps may still be reported.
 const AFTERWORD: Duration = Duration::from_secs(2);
+/// From which length on a wait is a span.
+const WAIT: Duration = Duration::from_millis(50);
 /// Rows that are held back together.
 const HELD: usize = 16_384;
 /// Findings that are kept for spans that go on.
 const FINDINGS: usize = 4_096;
+/// Lines of a step, bytes of a build's, and builds, whose output is kept until they are told.
+const PRINTS: usize = 200;
+const PRINT_BYTES: usize = 1 << 20;
+const PRINTING_BUILDS: usize = 16;
 /// Files of a transfer that are told of while they are open.
 const OPEN_FILES: usize = 64;
 
@@ -54,11 +67,26 @@ pub struct Options {
     pub show_secrets: bool,
     /// Whether paths of files are replaced by digests.
     pub hash_paths: bool,
+    /// Whether spans that the peers send each other are handed on.
+    pub forward_spans: bool,
+    /// What is masked, beyond what is known to be secret.
+    pub mask: Vec<Regex>,
     /// Whether the daemon's own spans are in the backend, so that the calls which it makes hang
     /// below them.
     pub daemon_exports: bool,
     /// What is said of buildtap itself, as attributes of the resource.
     pub own: Vec<KeyValue>,
+}
+
+/// What a decoder is asked for, so that it tells what spans are made of.
+pub fn for_spans(options: buildtap_decoder::Options) -> buildtap_decoder::Options {
+    buildtap_decoder::Options {
+        updates: true,
+        spans: true,
+        printed: true,
+        waits: Some(WAIT),
+        ..options
+    }
 }
 
 /// A row that is held back.
@@ -94,6 +122,19 @@ pub struct Spans {
     findings: BTreeMap<(u8, u64), Vec<Id<Finding>>>,
     findings_count: usize,
     clock: Option<ClockOffset>,
+    slices: Slices,
+    printed: BTreeMap<Id<Build>, Prints>,
+    forward: Option<Forward>,
+    /// What else is masked.
+    patterns: Vec<Regex>,
+}
+
+/// What the steps of a build printed.
+#[derive(Debug, Default)]
+struct Prints {
+    /// By the step's digest; what did not fit is counted.
+    steps: BTreeMap<String, (Vec<Printed>, u32)>,
+    bytes: usize,
 }
 
 impl Spans {
@@ -113,11 +154,27 @@ impl Spans {
             findings: BTreeMap::new(),
             findings_count: 0,
             clock: None,
+            slices: Slices::default(),
+            printed: BTreeMap::new(),
+            forward: options.forward_spans.then(Forward::default),
+            patterns: options.mask,
         }
     }
 
     /// Takes a change of the trace, and gives the spans that are complete by it.
     pub fn update(&mut self, trace: &Trace, update: &Update, now: Time, out: &mut Vec<Span>) {
+        let before = out.len();
+        self.take(trace, update, now, out);
+        self.mask(&mut out[before..]);
+    }
+
+    fn mask(&self, spans: &mut [Span]) {
+        if !self.patterns.is_empty() {
+            spans.iter_mut().for_each(|span| span.mask(&self.patterns));
+        }
+    }
+
+    fn take(&mut self, trace: &Trace, update: &Update, now: Time, out: &mut Vec<Span>) {
         match update {
             Update::ConnectionOpened(id) => {
                 self.open.connections.insert(*id);
@@ -130,12 +187,17 @@ impl Spans {
             Update::SessionClosed(id) => self.session(trace, *id, now, out),
             Update::CallStarted(id) => {
                 self.open.calls.insert(*id);
-                if let Some(row) = trace.calls.get(*id).filter(|row| row.session.is_none()) {
-                    self.places.trace_on(trace, row.connection, &row.metadata);
+                match trace.calls.get(*id) {
+                    Some(row) if row.session.is_some() => self.places.call_of_daemon(row),
+                    Some(row) => self.places.trace_on(trace, row.connection, &row.metadata),
+                    None => {}
                 }
             }
             Update::CallEnded(id) => {
                 self.open.calls.remove(id);
+                if let Some(forward) = &mut self.forward {
+                    forward.call_ended(*id, self.words, out);
+                }
                 if let Some(row) = trace.calls.get(*id) {
                     self.note_clock(clock::of_call(row), true);
                     if let (Some(build), None) = (row.build, row.session) {
@@ -196,18 +258,38 @@ impl Spans {
                     self.ending.push(*id);
                 }
             }
-            Update::Finding(id) => self.finding(trace, *id, now, out),
+            Update::Finding(id) => self.finding(trace, *id, out),
+            Update::Waited(wait) => self.waited(trace, wait, out),
+            Update::Printed(build, printed) => self.note_printed(*build, printed),
+            Update::Said(said) => {
+                if let Some(forward) = &mut self.forward {
+                    let before = out.len();
+                    forward.said(trace, said, self.words, out);
+                    for span in &mut out[before..] {
+                        let context = &span.data.span_context;
+                        let parent = span.data.parent_span_id;
+                        if let Some(call) = self.places.instead_of(context.trace_id(), parent) {
+                            span.hang_below(call);
+                        }
+                    }
+                }
+            }
             Update::TransferDecided(_)
             | Update::Message(_)
             | Update::Vertex(..)
-            | Update::Text(_)
-            | Update::Said(_) => {}
+            | Update::Text(_) => {}
         }
         self.settle(trace, now, false, out);
     }
 
     /// Nothing more will come: what is open is told as it stands.
     pub fn finish(&mut self, trace: &Trace, now: Time, out: &mut Vec<Span>) {
+        let before = out.len();
+        self.end(trace, now, out);
+        self.mask(&mut out[before..]);
+    }
+
+    fn end(&mut self, trace: &Trace, now: Time, out: &mut Vec<Span>) {
         for id in std::mem::take(&mut self.open.exchanges) {
             if let Some(row) = trace.exchanges.get(id) {
                 self.exchange(trace, row, now, true, out);
@@ -413,6 +495,9 @@ impl Spans {
         };
         let mut draft = rows::session(self.words, &place, row, now);
         self.found(trace, Subject::Session(id), &mut draft);
+        if row.closed.is_none() {
+            self.waits(trace, Subject::Session(id), now, &mut draft);
+        }
         let carrier = trace.connections.get(row.connection);
         if let Some((_, call)) = carrier.and_then(|row| row.parent)
             && let Some(call) = trace.calls.get(call)
@@ -437,6 +522,9 @@ impl Spans {
         };
         let mut draft = rows::call(self.words, &place, trace, row, now);
         self.found(trace, Subject::Call(row.id), &mut draft);
+        if row.state == CallState::Open {
+            self.waits(trace, Subject::Call(row.id), now, &mut draft);
+        }
         let build = row.build.and_then(|id| trace.builds.get(id));
         if let (Some(digest), Some(build)) = (&row.vertex, build) {
             let place = self.places.of_build(trace, build);
@@ -477,24 +565,57 @@ impl Spans {
         };
         let mut draft = rows::transfer(self.words, &place, row, now);
         self.found(trace, Subject::Transfer(row.id), &mut draft);
-        self.waiting(row, now, &mut draft);
+        if row.state == TransferState::Open {
+            self.waits(trace, Subject::Transfer(row.id), now, &mut draft);
+        }
         let origin = self.origin_of_call(trace, row.call);
         out.push(draft.finish(&origin));
         true
     }
 
-    /// Who must act, on a transfer that goes on.
-    fn waiting(&self, row: &Transfer, now: Time, draft: &mut Draft) {
-        let moves = row.state == TransferState::Open && row.flavour == Flavour::Packet;
-        if let Some(turn) = row.machine.turn().filter(|_| moves) {
-            let action = self.words.action(&turn.action);
-            let attributes = vec![
-                KeyValue::new("buildkit.wait.side", turn.side.as_str()),
-                KeyValue::new("buildkit.wait.action", action.to_string()),
-                KeyValue::new("buildkit.wait.seconds", now.since(turn.since).as_secs_f64()),
-            ];
-            let name = format!("waiting for {}: {action}", turn.side);
-            draft.event(turn.since, name, attributes);
+    /// Who must act, on something that goes on.
+    fn waits(&self, trace: &Trace, subject: Subject, now: Time, draft: &mut Draft) {
+        if let Some(waits) = self.who_waits(trace, subject, now) {
+            waits.note(draft);
+        }
+    }
+
+    /// Somebody was waited for: a span below what waited.
+    fn waited(&mut self, trace: &Trace, wait: &Wait, out: &mut Vec<Span>) {
+        let call = wait.call.and_then(|id| trace.calls.get(id));
+        let transfer = call.and_then(|call| trace.transfers.get(call.transfer?));
+        let (place, above) = match (transfer, call) {
+            (Some(row), _) => (self.places.of_transfer(trace, row, true), transfer_id(row)),
+            (None, Some(row)) => (self.places.of_call(trace, row, true), call_id(row)),
+            (None, None) => {
+                let Some(row) = trace.connections.get(wait.connection) else {
+                    return;
+                };
+                (
+                    self.places.of_connection(trace, row, true),
+                    connection_id(row),
+                )
+            }
+        };
+        let Some(place) = place else { return };
+        let number = wait.since.0 ^ (wait.side.index() as u64);
+        let draft = rows::wait(&place.below(above), ids::below(above, "wait", number), wait);
+        let origin = self.origins.of(trace, wait.connection);
+        out.push(draft.finish(&origin));
+    }
+
+    fn note_printed(&mut self, build: Id<Build>, printed: &Printed) {
+        let prints = self.printed.entry(build).or_default();
+        let step = prints.steps.entry(printed.vertex.clone()).or_default();
+        let bytes = printed.text.len() + 64;
+        if step.0.len() < PRINTS && prints.bytes + bytes <= PRINT_BYTES {
+            prints.bytes += bytes;
+            step.0.push(printed.clone());
+        } else {
+            step.1 = step.1.saturating_add(1);
+        }
+        if self.printed.len() > PRINTING_BUILDS {
+            self.printed.pop_first();
         }
     }
 
@@ -541,18 +662,28 @@ impl Spans {
         let origin = self.origin_of_build(trace, row);
         let place = self.places.of_build(trace, row);
         let below = place.below(ids::of_build(row));
+        let mut prints = self.printed.remove(&id).unwrap_or_default();
         for vertex in &row.vertices {
             let clock = self.clock;
-            if let Some(draft) = rows::vertex(self.words, &below, row, vertex, clock, now) {
+            if let Some(mut draft) = rows::vertex(self.words, &below, row, vertex, clock, now) {
+                if let Some((printed, left_out)) = prints.steps.remove(&vertex.digest) {
+                    for line in printed {
+                        rows::printed(self.words, &line, vertex, &mut draft);
+                    }
+                    draft.dropped_events(left_out);
+                }
                 out.push(draft.finish(&origin));
             }
         }
         let mut draft = rows::build(self.words, &place, row, self.clock, now);
         self.found(trace, Subject::Build(id), &mut draft);
+        if row.state == BuildState::Open {
+            self.waits(trace, Subject::Build(id), now, &mut draft);
+        }
         out.push(draft.finish(&origin));
     }
 
-    fn finding(&mut self, trace: &Trace, id: Id<Finding>, now: Time, out: &mut Vec<Span>) {
+    fn finding(&mut self, trace: &Trace, id: Id<Finding>, out: &mut Vec<Span>) {
         let Some(row) = trace.findings.get(id) else {
             return;
         };
@@ -564,7 +695,7 @@ impl Spans {
             return;
         }
         // The span at fault is told already: this one hangs below it.
-        let Some((place, at_fault, connection)) = self.place_of(trace, row.subject) else {
+        let Some((place, at_fault, connection)) = self.place_of(trace, row.subject, true) else {
             return;
         };
         let span = ids::below(at_fault, "finding", id.number());
@@ -584,7 +715,6 @@ impl Spans {
             Some(connection) => self.origins.of(trace, connection),
             None => self.origins.nobody(),
         };
-        let _ = now;
         out.push(draft.finish(&origin));
     }
 
@@ -595,10 +725,14 @@ impl Spans {
         };
         self.findings_count = self.findings_count.saturating_sub(found.len());
         for row in found.into_iter().filter_map(|id| trace.findings.get(id)) {
-            draft.event(row.at, format!("finding {}", row.code), self.say(row));
-            if row.severity == Severity::Error {
-                draft.error(&self.summary(row));
-            }
+            self.tell_finding(row, draft);
+        }
+    }
+
+    fn tell_finding(&self, row: &Finding, draft: &mut Draft) {
+        draft.event(row.at, format!("finding {}", row.code), self.say(row));
+        if row.severity == Severity::Error {
+            draft.error(&self.summary(row));
         }
     }
 
@@ -663,37 +797,47 @@ impl Spans {
         self.held.values().flatten().any(wanted)
     }
 
+    /// The same, if it need not be decided.
+    fn known_place_of(
+        &mut self,
+        trace: &Trace,
+        subject: Subject,
+    ) -> Option<(Place, SpanId, Option<Id<Connection>>)> {
+        self.place_of(trace, subject, false)
+    }
+
     /// Where the span of something is, its id, and the connection that it was seen on.
     fn place_of(
         &mut self,
         trace: &Trace,
         subject: Subject,
-    ) -> Option<(Place, opentelemetry::trace::SpanId, Option<Id<Connection>>)> {
+        decide: bool,
+    ) -> Option<(Place, SpanId, Option<Id<Connection>>)> {
         let places = &mut self.places;
         Some(match subject {
             Subject::Connection(id) => {
                 let row = trace.connections.get(id)?;
-                let place = places.of_connection(trace, row, true)?;
+                let place = places.of_connection(trace, row, decide)?;
                 (place, connection_id(row), Some(id))
             }
             Subject::Session(id) => {
                 let row = trace.sessions.get(id)?;
-                let place = places.of_session(trace, row, true)?;
+                let place = places.of_session(trace, row, decide)?;
                 (place, session_id(row), Some(row.connection))
             }
             Subject::Call(id) => {
                 let row = trace.calls.get(id)?;
-                let place = places.of_call(trace, row, true)?;
+                let place = places.of_call(trace, row, decide)?;
                 (place, call_id(row), Some(row.connection))
             }
             Subject::Exchange(id) => {
                 let row = trace.exchanges.get(id)?;
-                let place = places.of_exchange(trace, row, true)?;
+                let place = places.of_exchange(trace, row, decide)?;
                 (place, exchange_id(row), Some(row.connection))
             }
             Subject::Transfer(id) => {
                 let row = trace.transfers.get(id)?;
-                let place = places.of_transfer(trace, row, true)?;
+                let place = places.of_transfer(trace, row, decide)?;
                 let call = trace.calls.get(row.call);
                 (place, transfer_id(row), call.map(|call| call.connection))
             }

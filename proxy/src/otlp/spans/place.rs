@@ -9,7 +9,8 @@
 //! A daemon sends contexts along, too, with the calls that it makes. Its spans, though, rarely
 //! reach the backend (BuildKit keeps them in the build's history), and what hangs below them would
 //! hang in the air: such a call is below its session and has a link to the span that made it,
-//! unless somebody says that the daemon's spans are there (`--daemon-exports`).
+//! unless somebody says that the daemon's spans are there (`--daemon-exports`). What a client says
+//! of the same call is then below ours ([`Places::instead_of`]).
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,8 @@ pub(super) struct Places {
     traces_on: BTreeMap<Id<Connection>, TraceId>,
     /// The daemon's spans are in the backend.
     daemon_exports: bool,
+    /// The calls that are not below the daemon's span that made them, by that span.
+    instead: BTreeMap<([u8; 16], [u8; 8]), SpanId>,
     /// What was said once is not taken back.
     decided: BTreeMap<Id<Connection>, Home>,
 }
@@ -294,6 +297,23 @@ impl Places {
     ) -> Option<Place> {
         let place = self.of_transfer(trace, row, decide)?;
         Some(place.below(transfer_id(row)))
+    }
+
+    /// A call of the daemon began: what takes the place of the span that made it.
+    pub(super) fn call_of_daemon(&mut self, row: &Call) {
+        if self.daemon_exports || row.caller == Side::Client {
+            return;
+        }
+        if let Some(context) = context::of_headers(&row.metadata) {
+            let made = (context.trace_id().to_bytes(), context.span_id().to_bytes());
+            remember(&mut self.instead, made, call_id(row));
+        }
+    }
+
+    /// What takes the place of a span that is not in the backend.
+    pub(super) fn instead_of(&self, trace: TraceId, span: SpanId) -> Option<SpanId> {
+        let instead = self.instead.get(&(trace.to_bytes(), span.to_bytes()));
+        instead.copied()
     }
 
     /// The span that a call came with, if it is not below that, nor below the build that is.

@@ -4,18 +4,20 @@
 use std::borrow::Cow;
 
 use buildtap_decoder::event::{Closed, Side, Time};
+use buildtap_decoder::protocol::diffcopy::PacketType;
 use buildtap_decoder::protocol::mask::mask_text;
 use buildtap_decoder::trace::{
-    Build, BuildState, Call, CallState, Connection, Exchange, File, Flavour, Session, Trace,
-    Transfer, TransferState, Vertex,
+    Awaited, Build, BuildState, Call, CallState, Connection, Exchange, File, Flavour, Printed,
+    Session, Trace, Transfer, TransferState, Vertex, Wait,
 };
 use buildtap_decoder::wire::http2::error_code_name;
 use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanId;
 
 use super::origin::outermost;
 use super::place::{call_id, connection_id, exchange_id, session_id, transfer_id};
 use crate::otlp::ids;
-use crate::otlp::span::{Draft, Place, integer, texts};
+use crate::otlp::span::{Draft, Place, cut, integer, texts};
 
 /// gRPC codes that are failures of the callee by the conventions for RPC; without UNIMPLEMENTED,
 /// with which BuildKit finds out what its peer can do.
@@ -23,14 +25,14 @@ const FAILURES: [u32; 5] = [2, 4, 13, 14, 15];
 
 /// How texts are written.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Words {
-    pub(super) show_secrets: bool,
-    pub(super) hash_paths: bool,
+pub(crate) struct Words {
+    pub(crate) show_secrets: bool,
+    pub(crate) hash_paths: bool,
 }
 
 impl Words {
     /// Text that a program or a person wrote: the decoder masks names and values, not prose.
-    pub(super) fn free(self, text: &str) -> Cow<'_, str> {
+    pub(crate) fn free(self, text: &str) -> Cow<'_, str> {
         match self.show_secrets {
             true => Cow::Borrowed(text),
             false => mask_text(text),
@@ -46,7 +48,7 @@ impl Words {
     }
 
     /// Prose in which there may be paths: left out if they are not to be read.
-    pub(super) fn prose(self, text: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn prose(self, text: &str) -> Option<Cow<'_, str>> {
         (!self.hash_paths).then(|| self.free(text))
     }
 
@@ -66,7 +68,7 @@ impl Words {
     }
 
     /// A step's name: `[2/3] COPY hello.txt /`.
-    fn step(self, name: &str) -> Cow<'_, str> {
+    pub(crate) fn step(self, name: &str) -> Cow<'_, str> {
         if !self.hash_paths {
             return self.free(name);
         }
@@ -172,7 +174,7 @@ pub(super) fn connection(words: Words, place: &Place, row: &Connection, now: Tim
 }
 
 /// `POST /session`, without the version of the API, ids and the query.
-fn route(row: &Exchange) -> String {
+pub(super) fn route(row: &Exchange) -> String {
     let path = row.target.split(['?', '#']).next().unwrap_or_default();
     let mut parts: Vec<&str> = path.split('/').collect();
     let is_version = |part: &&str| {
@@ -600,4 +602,54 @@ pub(super) fn vertex(
         draft.flag("buildkit.open", true);
     }
     Some(draft)
+}
+
+/// What a step printed, as an event of its span.
+pub(super) fn printed(words: Words, row: &Printed, vertex: &Vertex, draft: &mut Draft) {
+    let at = row.at.or(vertex.started).unwrap_or_default();
+    let mut said = vec![KeyValue::new("buildkit.log.stream", row.stream)];
+    if let Some(text) = words.prose(row.text.trim_end_matches('\n')) {
+        said.push(KeyValue::new("buildkit.log.text", cut(&text)));
+    }
+    draft.event(at, "log", said);
+}
+
+/// Somebody was waited for, and acted.
+pub(super) fn wait(place: &Place, id: SpanId, row: &Wait) -> Draft {
+    let what = match row.awaited {
+        Awaited::Packet(kind) => match kind {
+            PacketType::Stat => "STAT".to_owned(),
+            PacketType::Req => "REQ".to_owned(),
+            PacketType::Data => "DATA".to_owned(),
+            PacketType::Fin => "FIN".to_owned(),
+            PacketType::Err => "ERR".to_owned(),
+            PacketType::Other(number) => format!("packet of type {number}"),
+        },
+        Awaited::Slice => "more of the archive".to_owned(),
+        Awaited::Window { .. } => "WINDOW_UPDATE".to_owned(),
+        Awaited::Read => "reading from its socket".to_owned(),
+    };
+    let name = format!("waiting for {}: {what}", row.side);
+    let mut draft = Draft::new(place, id, name, row.since, row.until);
+    draft.text("buildkit.wait.side", row.side.as_str());
+    draft.text("buildkit.wait.for", &what);
+    match row.awaited {
+        Awaited::Window { window } => {
+            draft.flag("buildkit.stall", true);
+            draft.text("http2.window.of", row.side.peer().as_str());
+            draft.text(
+                "http2.window.level",
+                if row.call.is_some() {
+                    "stream"
+                } else {
+                    "connection"
+                },
+            );
+            draft.add(KeyValue::new("http2.window.before", 0));
+            draft.add(KeyValue::new("http2.window.after", window));
+        }
+        Awaited::Read => draft.flag("buildkit.stall", true),
+        Awaited::Packet(_) | Awaited::Slice => {}
+    }
+    draft
 }
