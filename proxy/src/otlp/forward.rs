@@ -6,7 +6,7 @@
 //! calls span stubs, one JSON object after another
 //! (`application/vnd.buildkit.otlp.json.v0`, `solver/llbsolver/history.go`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use buildtap_decoder::event::Time;
@@ -31,6 +31,8 @@ const KNOWN: usize = 1_024;
 /// Blobs that are read at a time, and bytes of one.
 const READING: usize = 16;
 const BLOB: usize = 16 << 20;
+/// Spans that are known to have been handed on.
+const SEEN: usize = 65_536;
 /// Levels of a value inside another that are gone through.
 const DEPTH: usize = 8;
 
@@ -41,6 +43,9 @@ pub(super) struct Forward {
     traces: BTreeSet<String>,
     /// Calls that read such a blob, and what they read so far.
     reading: BTreeMap<Id<Call>, Vec<u8>>,
+    /// Spans that were handed on: a client may send them to each daemon that it talks to.
+    seen: HashSet<([u8; 16], [u8; 8])>,
+    seen_order: VecDeque<([u8; 16], [u8; 8])>,
     /// Made last: the next span mostly comes from the same.
     last: Option<Arc<Origin>>,
 }
@@ -116,6 +121,25 @@ impl Forward {
         }
     }
 
+    /// Hands a span on, once.
+    fn hand_on(&mut self, origin: &Arc<Origin>, data: SpanData, out: &mut Vec<Span>) {
+        let context = &data.span_context;
+        let id = (context.trace_id().to_bytes(), context.span_id().to_bytes());
+        if !self.seen.insert(id) {
+            return;
+        }
+        self.seen_order.push_back(id);
+        if self.seen_order.len() > SEEN
+            && let Some(oldest) = self.seen_order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        out.push(Span {
+            origin: Arc::clone(origin),
+            data,
+        });
+    }
+
     fn request(&mut self, request: ExportTraceServiceRequest, words: Words, out: &mut Vec<Span>) {
         for group in request.resource_spans {
             let attributes = group.resource.map(|resource| resource.attributes);
@@ -124,13 +148,11 @@ impl Forward {
             let origin = self.origin(attributes, url);
             for group in group.scope_spans {
                 let scope = scope(group.scope.unwrap_or_default(), group.schema_url);
-                let spans = group.spans.into_iter();
-                out.extend(spans.filter_map(|span| {
-                    Some(Span {
-                        origin: Arc::clone(&origin),
-                        data: of_proto(span, scope.clone(), words)?,
-                    })
-                }));
+                for span in group.spans {
+                    if let Some(data) = of_proto(span, scope.clone(), words) {
+                        self.hand_on(&origin, data, out);
+                    }
+                }
             }
         }
     }
@@ -147,7 +169,7 @@ impl Forward {
                 let attributes = stub::pairs(&stub["Resource"], words);
                 if let Some(data) = stub::span(&stub, words) {
                     let origin = self.origin(attributes, None);
-                    out.push(Span { origin, data });
+                    self.hand_on(&origin, data, out);
                 }
             }
         }
