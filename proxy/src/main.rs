@@ -603,7 +603,7 @@ fn span_options(args: &ExportArgs, own: Vec<KeyValue>) -> spans::Options {
         show_secrets: args.show_secrets,
         hash_paths: args.otlp.hash_paths,
         daemon_exports: args.otlp.daemon_exports,
-        forward_spans: args.otlp.forward_spans,
+        forward_spans: args.otlp.forwards(),
         mask: args.redaction.mask.clone(),
         own,
     }

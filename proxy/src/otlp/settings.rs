@@ -44,25 +44,31 @@ pub struct OtlpArgs {
     /// The key that belongs to it (PEM)
     #[arg(long, value_name = "FILE", requires = "otlp_client_certificate")]
     pub otlp_client_key: Option<PathBuf>,
-    /// Send on the spans that client and daemon send each other, too
+    /// Send on the spans that the peers send each other [default: true, unless --daemon-exports]
     #[arg(
         long,
         value_name = "BOOL",
-        default_value_t = true,
         num_args = 0..=1,
         default_missing_value = "true",
-        require_equals = true,
-        action = clap::ArgAction::Set
+        require_equals = true
     )]
-    pub forward_spans: bool,
+    pub forward_spans: Option<bool>,
     /// The daemon sends its own spans to the same backend: show the calls it makes below them
     ///
-    /// Without it they are shown below their session, with a link to the span that made them.
+    /// Without it they are shown below their session, with a link to the span that made them. A
+    /// daemon that does sends on the spans of its clients, too.
     #[arg(long)]
     pub daemon_exports: bool,
     /// Send digests instead of the paths of files, and no text in which there may be paths
     #[arg(long)]
     pub hash_paths: bool,
+}
+
+impl OtlpArgs {
+    /// Whether spans of the peers are sent on.
+    pub fn forwards(&self) -> bool {
+        self.forward_spans.unwrap_or(!self.daemon_exports)
+    }
 }
 
 /// How spans are sent.
@@ -280,7 +286,7 @@ impl Settings {
                 authorities: authorities.map(read).transpose()?,
                 own,
             },
-            forward_spans: args.forward_spans,
+            forward_spans: args.forwards(),
             hash_paths: args.hash_paths,
         }))
     }

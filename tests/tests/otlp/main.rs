@@ -3,3 +3,4 @@
 mod collectors;
 mod docker;
 mod export;
+mod live;

@@ -22,7 +22,7 @@ use opentelemetry::trace::SpanId;
 use super::Spans;
 use super::rows::transfer_name;
 use crate::otlp::ids;
-use crate::otlp::span::{Draft, Origin, Place, Span};
+use crate::otlp::span::{Draft, Origin, Place, Span, cut};
 
 /// When a slice is cut, after the beginning.
 const CUTS: [u64; 4] = [2, 10, 30, 60];
@@ -271,12 +271,12 @@ pub(super) struct Waits {
 
 impl Waits {
     pub(super) fn note(self, draft: &mut Draft) {
-        let mut attributes = self.attributes;
-        if let Some(sentence) = self.sentence {
-            draft.text("buildkit.wait.why", &sentence);
-            attributes.push(KeyValue::new("buildkit.wait.why", sentence));
-        }
-        draft.event(self.since, self.name, attributes);
+        let why = self
+            .sentence
+            .map(|why| KeyValue::new("buildkit.wait.why", cut(&why)));
+        // Backends look for spans by their attributes, and show what happened by their events.
+        draft.extend(self.attributes.iter().cloned().chain(why));
+        draft.event(self.since, self.name, self.attributes);
     }
 }
 

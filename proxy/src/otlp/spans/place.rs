@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use buildtap_decoder::event::{Side, Time};
 use buildtap_decoder::trace::{
-    Build, Call, Connection, Exchange, Id, Session, SessionPath, Trace, Transfer,
+    Build, Call, CallState, Connection, Exchange, Id, Session, SessionPath, Trace, Transfer,
 };
 use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 
@@ -274,7 +274,10 @@ impl Places {
 
     /// Whether a call is below the span that it came with.
     fn is_above(&self, trace: &Trace, row: &Call, context: &SpanContext) -> bool {
-        let is_known = row.caller == Side::Client || self.daemon_exports;
+        // A daemon that drops a call, as it does at the end of a local export, may never end the
+        // span that made it (seen with dockerd 26.1).
+        let is_dropped = row.state == CallState::Reset;
+        let is_known = row.caller == Side::Client || self.daemon_exports && !is_dropped;
         context.is_sampled() && is_known && !asks_for(trace, row.build, Ask::With(row))
     }
 
