@@ -24,6 +24,7 @@ use buildtap::export::spans::{to_collector, to_file};
 use buildtap::export::{ExportError, Form, export};
 use buildtap::notice::{Notice, Notices};
 use buildtap::otlp::live::{Live, Shown};
+use buildtap::otlp::metrics::Metrics;
 use buildtap::otlp::resource::{of_capture, of_process};
 use buildtap::otlp::settings::{OtlpArgs, Settings};
 use buildtap::otlp::sink::Sink;
@@ -589,7 +590,7 @@ fn send_spans(args: &ExportArgs) -> Result<ExitCode, Error> {
     let Some(settings) = Settings::new(&args.otlp)? else {
         return Err(ExportError::Nowhere.into());
     };
-    let sink = Sink::start(settings, Notices::none())?;
+    let sink = Sink::start(settings, None, Notices::none())?;
     let sent = to_collector(&args.file, sink, span_options(args, of_capture()))?;
     eprintln!("buildtap: {sent}");
     Ok(match sent.dropped {
@@ -627,8 +628,9 @@ fn live(
         mask: mask.to_vec(),
         own: of_process(),
     };
-    let sink = Sink::start(settings, notices.clone())?;
-    Ok(Some(Live::new(Spans::new(options), sink)))
+    let metrics = Metrics::new(of_process());
+    let sink = Sink::start(settings, Some(&metrics), notices.clone())?;
+    Ok(Some(Live::new(Spans::new(options), metrics, sink)))
 }
 
 fn signals() -> Result<Signals, Error> {

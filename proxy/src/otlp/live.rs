@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
 
+use super::metrics::Metrics;
 use super::sink::{Sent, Sink};
 use super::span::Span;
 use super::spans::Spans;
@@ -16,6 +17,7 @@ use crate::watch::Show;
 #[derive(Debug)]
 pub struct Live {
     spans: Spans,
+    metrics: Metrics,
     sink: Sink,
     /// What is made and not handed on.
     made: Vec<Span>,
@@ -27,10 +29,11 @@ pub struct Live {
 const LOOK: Duration = Duration::from_millis(500);
 
 impl Live {
-    /// Makes spans and gives them to `sink`.
-    pub fn new(spans: Spans, sink: Sink) -> Self {
+    /// Makes spans and gives them to `sink`, which sends `metrics`, too.
+    pub fn new(spans: Spans, metrics: Metrics, sink: Sink) -> Self {
         Live {
             spans,
+            metrics,
             sink,
             made: Vec::new(),
             looked: Instant::now(),
@@ -40,6 +43,7 @@ impl Live {
     fn look(&mut self, decoder: &Decoder) {
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
+            self.metrics.look(decoder.trace());
             self.spans
                 .open(decoder.trace(), decoder.now(), &mut self.made);
         }
@@ -47,21 +51,29 @@ impl Live {
 
     /// Sends what is left, as it stands, and says what became of it all.
     pub fn finish(mut self, decoder: &Decoder) -> Ending {
+        self.metrics.look(decoder.trace());
         self.spans
             .finish(decoder.trace(), decoder.now(), &mut self.made);
         self.sink.offer(std::mem::take(&mut self.made));
-        Ending(self.sink)
+        Ending {
+            sink: self.sink,
+            _metrics: self.metrics,
+        }
     }
 }
 
 /// Spans that are handed on, and may still be under way.
 #[derive(Debug)]
-pub struct Ending(Sink);
+pub struct Ending {
+    sink: Sink,
+    /// They are collected a last time.
+    _metrics: Metrics,
+}
 
 impl Ending {
     /// Waits for the collector, but not for long.
     pub fn wait(self) -> Sent {
-        self.0.finish()
+        self.sink.finish()
     }
 }
 
@@ -100,6 +112,7 @@ impl Show for Shown {
             }
             if let Some(live) = &mut self.live {
                 let (trace, now) = (decoder.trace(), decoder.now());
+                live.metrics.update(trace, &update);
                 live.spans.update(trace, &update, now, &mut live.made);
             }
         }

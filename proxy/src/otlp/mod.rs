@@ -1,4 +1,4 @@
-//! OpenTelemetry: what was seen as spans, for Jaeger, Tempo or any other backend.
+//! OpenTelemetry: what was seen as spans and metrics, for Jaeger, Tempo or any other backend.
 //!
 //! | module | what lives there |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`settings`] | where spans go: arguments and the standard variables |
 //! | [`sink`] | the thread that sends them |
 //! | [`live`] | both, while a session runs |
+//! | [`metrics`] | what is counted meanwhile |
 //! | [`resource`] | what is said of buildtap itself |
 //!
 //! What does not live here: files of spans (`crate::export`).
@@ -18,6 +19,7 @@ mod context;
 mod forward;
 mod ids;
 pub mod live;
+pub mod metrics;
 pub mod resource;
 pub mod settings;
 pub mod sink;

@@ -81,4 +81,21 @@ fn a_hang_is_seen_while_it_hangs() {
         assert!(span.parent_id.is_empty() || is_there, "{span:#?}");
     }
     drop(client);
+
+    // What was counted is there, too.
+    let text = buildtap_tests::wait_for("metrics", || {
+        let text = receiver.text();
+        text.contains("buildtap.health_check.duration")
+            .then_some(text)
+    });
+    for name in [
+        "sessions",
+        "calls",
+        "call.bytes",
+        "call.duration",
+        "transfers",
+        "findings",
+    ] {
+        assert!(text.contains(&format!("Name: buildtap.{name}")), "{name}");
+    }
 }

@@ -10,11 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::error::OTelSdkError;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter as _;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 
 use self::client::LastError;
 use self::queue::Queue;
+use super::metrics::{Metrics, Reader};
 use super::settings::{Settings, SettingsError};
 use super::span::{Origin, Span};
 use crate::notice::{Notice, Notices};
@@ -25,6 +29,8 @@ const BATCH: usize = 1_024;
 const BATCH_BYTES: usize = 1 << 20;
 /// How long spans wait for others to be sent with them.
 const LINGER: Duration = Duration::from_secs(1);
+/// How often metrics are sent.
+const METRICS: Duration = Duration::from_secs(10);
 /// How long it is waited before what was not taken is sent again, at first and at most.
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -100,8 +106,14 @@ impl fmt::Display for Sent {
 }
 
 impl Sink {
-    /// Begins to send. `notices` is told once if the collector does not take it.
-    pub fn start(settings: Settings, notices: Notices) -> Result<Self, SettingsError> {
+    /// Begins to send, metrics too if there are any. `notices` is told once if the collector does
+    /// not take it.
+    pub fn start(
+        settings: Settings,
+        metrics: Option<&Metrics>,
+        notices: Notices,
+    ) -> Result<Self, SettingsError> {
+        let reader = metrics.map(Metrics::reader);
         let queue = Arc::new(Queue::default());
         let counts = Arc::new(Counts::default());
         let (started, is_started) = mpsc::channel();
@@ -130,12 +142,15 @@ impl Sink {
                 let errors = LastError::default();
                 let client = {
                     let _context = runtime.enter();
-                    client::spans(&settings, &errors)
+                    client::spans(&settings, &errors).and_then(|spans| match reader {
+                        Some(_) => Ok((spans, client::metrics(&settings, &LastError::default())?)),
+                        None => Ok((spans, None)),
+                    })
                 };
-                let client = match client {
-                    Ok(client) => {
+                let (client, metrics) = match client {
+                    Ok((client, metrics)) => {
                         let _ = started.send(Ok(()));
-                        client
+                        (client, metrics.zip(reader))
                     }
                     Err(error) => {
                         let _ = started.send(Err(error));
@@ -144,6 +159,7 @@ impl Sink {
                 };
                 let sender = Sender {
                     client,
+                    metrics,
                     errors,
                     queue,
                     counts,
@@ -200,6 +216,7 @@ impl Sink {
 
 struct Sender {
     client: opentelemetry_otlp::SpanExporter,
+    metrics: Option<(MetricExporter, Reader)>,
     errors: LastError,
     queue: Arc<Queue>,
     counts: Arc<Counts>,
@@ -211,21 +228,41 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self) {
-        while let Some(batch) = self.queue.batch(BATCH, BATCH_BYTES, LINGER).await {
+        let mut due = tokio::time::interval(METRICS);
+        due.tick().await;
+        loop {
+            let batch = tokio::select! {
+                biased;
+                batch = self.queue.batch(BATCH, BATCH_BYTES, LINGER) => batch,
+                _ = due.tick() => {
+                    self.send_metrics().await;
+                    continue;
+                }
+            };
+            let Some(batch) = batch else { break };
             for (origin, spans) in by_origin(batch) {
                 let count = spans.len() as u64;
                 self.counts.going.store(count, Ordering::Relaxed);
                 self.client.set_resource(&origin.resource());
                 let exported = self.export(spans).await;
                 self.counts.going.store(0, Ordering::Relaxed);
-                match exported {
-                    Ok(()) => {
-                        self.counts.sent.fetch_add(count, Ordering::Relaxed);
-                    }
-                    Err(()) => {
-                        self.counts.failed.fetch_add(count, Ordering::Relaxed);
-                    }
-                }
+                let taken = match exported {
+                    Ok(()) => &self.counts.sent,
+                    Err(()) => &self.counts.failed,
+                };
+                taken.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        self.send_metrics().await;
+    }
+
+    /// Sends metrics as they stand. Those that are not taken are not missed: the next ones have
+    /// what they had.
+    async fn send_metrics(&self) {
+        if let Some((client, reader)) = &self.metrics {
+            let mut collected = ResourceMetrics::default();
+            if reader.collect(&mut collected).is_ok() {
+                let _ = client.export(&collected).await;
             }
         }
     }

@@ -129,17 +129,6 @@ impl Queue {
         state.dropped
     }
 
-    /// How much was dropped for want of room.
-    pub(super) fn dropped(&self) -> u64 {
-        self.lock().dropped
-    }
-
-    /// How many wait.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.lock().spans.len()
-    }
-
     /// The next batch, of so many spans and bytes at most; waits until there is one, but for no
     /// longer than `linger` once there is something. `None` when nothing will come any more.
     pub(super) async fn batch(
