@@ -129,6 +129,16 @@ impl Meaning {
     }
 }
 
+/// Whether programs send their spans by a method, or read those that were recorded.
+pub(super) fn is_spans(path: &str) -> bool {
+    matches!(
+        path,
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+            | "/moby.buildkit.v1.Control/ListenBuildHistory"
+            | "/containerd.services.content.v1.Content/Read"
+    )
+}
+
 /// The text in a field of a message.
 fn text_field(body: &[u8], number: u32) -> Option<String> {
     let mut fields = protobuf::fields(body).map_while(Result::ok);
