@@ -20,6 +20,7 @@ pub mod files;
 pub mod lab;
 pub mod process;
 pub mod program;
+pub mod screen;
 pub mod trace;
 pub mod wireshark;
 
