@@ -55,7 +55,11 @@ impl Decoder {
         if self.ticked == Time::default() {
             self.ticked = self.core.now;
         }
-        if self.core.now.since(self.ticked) >= TICK {
+        let due = match event {
+            TapEvent::Close { .. } => TICK_AT_END,
+            _ => TICK,
+        };
+        if self.core.now.since(self.ticked) >= due {
             // The silence ends with this event: it is judged before.
             self.tick(at);
         }
