@@ -6,7 +6,7 @@
 //!
 //! The way of the data, top-down: [`Decoder`] → `stack` (the layers of one connection) → [`wire`]
 //! (bytes cut into requests, frames, messages) and [`protocol`] (what they mean) → [`trace`]
-//! (what was said) → `doctor` (what is wrong). [`describe`] puts single messages into words,
+//! (what was said) → [`obligation`] (whose turn it is) → `doctor` (what is wrong). [`describe`] puts single messages into words,
 //! [`redact`] masks secrets in bytes that are to be written down.
 //!
 //! Anything that comes off a wire may be malformed, endless or hostile: nothing here panics on
@@ -31,6 +31,7 @@ pub mod event;
 mod inflate;
 mod limits;
 pub mod masking;
+pub mod obligation;
 mod origin;
 pub mod protocol;
 pub mod redact;

@@ -1,4 +1,11 @@
-//! Text that others wrote, kept within bounds.
+//! Text that others wrote, kept within bounds; and durations as they stand in sentences.
+
+use crate::event::Time;
+
+/// How long ago, for people: `31.2 s`.
+pub(crate) fn ago(now: Time, then: Time) -> String {
+    format!("{:.1} s", now.since(then).as_secs_f64())
+}
 
 /// The beginning of `text`, of at most `limit` bytes, cut between characters.
 pub(crate) fn head(text: &str, limit: usize) -> &str {

@@ -216,10 +216,7 @@ impl Place {
             Subject::Connection(id) => Some(id),
             Subject::Session(id) => trace.sessions.get(id).map(|session| session.connection),
             Subject::Exchange(id) => trace.exchanges.get(id).map(|row| row.connection),
-            Subject::Build(id) => trace
-                .builds
-                .get(id)
-                .and_then(|build| asked_on(trace, build)),
+            Subject::Build(id) => trace.builds.get(id).and_then(|build| trace.asked_on(build)),
             Subject::Call(_) | Subject::Transfer(_) => call.map(|call| call.connection),
         };
         let sent = |side| {
@@ -243,14 +240,6 @@ fn call_of(trace: &Trace, subject: Subject) -> Option<&Call> {
         Subject::Transfer(id) => trace.calls.get(trace.transfers.get(id)?.call),
         _ => None,
     }
-}
-
-/// The connection on which a build was asked for.
-fn asked_on(trace: &Trace, build: &Build) -> Option<Id<Connection>> {
-    let call = build.call.and_then(|id| trace.calls.get(id));
-    let exchange = build.exchange.and_then(|id| trace.exchanges.get(id));
-    call.map(|call| call.connection)
-        .or(exchange.map(|exchange| exchange.connection))
 }
 
 /// What a finding has to do with.
@@ -302,7 +291,7 @@ impl Scope {
             if !scope.builds.contains(&build.id.number()) {
                 continue;
             }
-            if let Some(id) = asked_on(trace, build) {
+            if let Some(id) = trace.asked_on(build) {
                 scope.carried_by(trace, id);
             }
             let sessions = trace.sessions.iter().rev();

@@ -44,7 +44,7 @@ impl Patience {
         let standing = trace
             .findings
             .iter()
-            .filter(|finding| findings::stands(trace, finding))
+            .filter(|finding| findings::stands(trace, finding, now))
             .take(LOOKED_AT);
         standing
             .map(|finding| (finding.id, now.since(self.last_word(trace, finding))))

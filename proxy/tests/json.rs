@@ -202,9 +202,9 @@ fn replay(events: &[Event], at_once: bool) -> (Vec<String>, Decoder) {
     }
     decoder.finish();
     take(&mut decoder, &mut out);
-    writer.remaining(decoder.trace(), &mut out);
+    writer.remaining(decoder.trace(), decoder.now(), &mut out);
     let written = out.len();
-    writer.remaining(decoder.trace(), &mut out);
+    writer.remaining(decoder.trace(), decoder.now(), &mut out);
     assert_eq!(out.len(), written, "what was written remains");
     assert!(!out.chars().any(|c| c != '\n' && c.is_control()));
     (out.lines().map(str::to_owned).collect(), decoder)
@@ -535,7 +535,7 @@ fn steps_are_written_when_nothing_more_is_reported_of_them() {
     for events in [healthy(), nested()] {
         let (lines, decoder) = replay(events, true);
         let mut last = String::new();
-        Writer::new(false).remaining(decoder.trace(), &mut last);
+        Writer::new(false).remaining(decoder.trace(), decoder.now(), &mut last);
         let last: Vec<_> = last.lines().map(str::to_owned).collect();
         assert!(!of_vertices(&lines).is_empty());
         assert_eq!(of_vertices(&lines), of_vertices(&last));

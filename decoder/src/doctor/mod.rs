@@ -25,7 +25,8 @@ pub(crate) use transfers::{
 };
 
 use crate::core::Core;
-use crate::event::{Side, Time};
+use crate::event::Side;
+use crate::text::ago;
 use crate::trace::{Finding, Severity, Subject};
 
 /// A finding before it has its number.
@@ -63,9 +64,4 @@ fn report(core: &mut Core, case: Case) {
         at,
         subject: case.subject,
     });
-}
-
-/// How long ago, for people: `31.2 s`.
-fn ago(now: Time, then: Time) -> String {
-    format!("{:.1} s", now.since(then).as_secs_f64())
 }

@@ -6,8 +6,8 @@ use super::{Case, ago, report, setup};
 use crate::core::Core;
 use crate::event::Side;
 use crate::trace::{
-    Build, BuildState, Call, CallState, Connection, Exporter, Id, Session, SessionPath, Severity,
-    Subject, TransferState,
+    Build, BuildState, Call, CallState, Exporter, Id, Session, SessionPath, Severity, Subject,
+    TransferState,
 };
 
 const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
@@ -105,7 +105,10 @@ pub(super) fn tick(core: &mut Core) {
         .iter()
         .filter(|build| build.state == BuildState::Open)
         .filter(|build| {
-            let session = build.session.as_deref().and_then(|named| find(core, named));
+            let session = build
+                .session
+                .as_deref()
+                .and_then(|named| core.trace.session_named(named));
             session
                 .and_then(|session| session.closed)
                 .is_some_and(|(at, _)| now.since(at) >= WITHOUT_SESSION)
@@ -115,20 +118,6 @@ pub(super) fn tick(core: &mut Core) {
     for id in open {
         session_closed_early(core, id);
     }
-}
-
-/// The newest session that a build calls by this name.
-fn find<'a>(core: &'a Core, named: &str) -> Option<&'a Session> {
-    let sessions = core.trace.sessions.iter().rev();
-    sessions.into_iter().find(|session| session.is_named(named))
-}
-
-/// The connection on which a build was asked for, and is answered.
-fn asked_on(core: &Core, build: &Build) -> Option<Id<Connection>> {
-    let call = build.call.and_then(|call| core.trace.calls.get(call));
-    let exchange = build.exchange.and_then(|id| core.trace.exchanges.get(id));
-    call.map(|call| call.connection)
-        .or(exchange.map(|exchange| exchange.connection))
 }
 
 /// Whether a callback lost something when its session ended.
@@ -152,7 +141,11 @@ fn session_closed_early(core: &mut Core, id: Id<Build>) {
     let Some(build) = core.trace.builds.get(id) else {
         return;
     };
-    let Some(session) = build.session.as_deref().and_then(|named| find(core, named)) else {
+    let Some(session) = build
+        .session
+        .as_deref()
+        .and_then(|named| core.trace.session_named(named))
+    else {
         return;
     };
     let Some((at, by)) = session.closed else {
@@ -160,7 +153,10 @@ fn session_closed_early(core: &mut Core, id: Id<Build>) {
     };
     if session.accepted.is_none()
         || core.trace.is_partial(session.connection)
-        || asked_on(core, build).is_some_and(|connection| core.trace.is_partial(connection))
+        || core
+            .trace
+            .asked_on(build)
+            .is_some_and(|connection| core.trace.is_partial(connection))
         || build.end.is_some_and(|end| end < at)
     {
         return;
@@ -255,7 +251,11 @@ fn method_not_offered(core: &mut Core, id: Id<Build>) {
     let Some(kind) = sends.map(|exporter| exporter.kind.clone()) else {
         return;
     };
-    let Some(session) = find(core, &uuid).filter(|session| !session.offers(FILE_SEND)) else {
+    let Some(session) = core
+        .trace
+        .session_named(&uuid)
+        .filter(|session| !session.offers(FILE_SEND))
+    else {
         return;
     };
     let methods = session.methods.join(", ");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Case, ago, report};
 use crate::core::Core;
 use crate::event::Side;
+use crate::obligation::Act;
 use crate::trace::{
     Build, BuildState, Call, CallState, Connection, Id, Session, Severity, Subject,
 };
@@ -95,19 +96,8 @@ fn session_id_mismatch(core: &mut Core, id: Id<Build>, severity: Severity) {
     if core.trace.sessions.iter().any(is_it) {
         return;
     }
-    let connections = [
-        build
-            .call
-            .and_then(|call| Some(core.trace.calls.get(call)?.connection)),
-        build
-            .exchange
-            .and_then(|id| Some(core.trace.exchanges.get(id)?.connection)),
-    ];
-    if connections
-        .into_iter()
-        .flatten()
-        .any(|id| core.trace.is_partial(id))
-    {
+    let asked_on = core.trace.asked_on(build);
+    if asked_on.is_some_and(|id| core.trace.is_partial(id)) {
         return;
     }
     let there: Vec<String> = core
@@ -219,18 +209,14 @@ fn status_goes_on(core: &mut Core, id: Id<Call>) {
 /// The HTTP/2 client has spoken, and the server has not.
 fn no_settings(core: &mut Core, id: Id<Connection>) {
     let now = core.now;
-    let Some(connection) = core.trace.connections.get(id) else {
+    let owed = core.trace.obligation(Subject::Connection(id), now);
+    let owed =
+        owed.filter(|owed| owed.act == Act::BeginHttp2 && now.since(owed.since) >= HANDSHAKE);
+    let Some((callee, since)) = owed.and_then(|owed| Some((owed.side?, owed.since))) else {
         return;
     };
-    let Some(http2) = &connection.http2 else {
-        return;
-    };
-    let (caller, callee) = (http2.caller, http2.caller.peer());
-    let spoke = *connection.last_bytes.get(caller);
-    let silent = *http2.frames.get(callee) == 0 && *http2.frames.get(caller) > 0;
-    let since = spoke.filter(|spoke| silent && now.since(*spoke) >= HANDSHAKE);
-    let Some(since) = since else { return };
-    if core.trace.is_partial(id) || connection.half_closed.get(callee).is_some() {
+    let caller = callee.peer();
+    if core.trace.is_partial(id) {
         return;
     }
     report(

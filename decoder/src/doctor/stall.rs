@@ -8,8 +8,9 @@ use super::transfers::{is_partial, name, packets_read_as_bytes};
 use super::{Case, ago, report, sessions, setup};
 use crate::core::Core;
 use crate::event::{Side, Time};
+use crate::obligation::{self, Act, Chain, Layer, State};
 use crate::trace::{
-    Call, CallState, Finding, Flavour, Id, Severity, Subject, Trace, Transfer, TransferState,
+    Call, CallState, Connection, Finding, Id, Severity, Subject, Trace, Transfer, TransferState,
 };
 
 /// How long something may stand still before that is worth a word.
@@ -44,180 +45,160 @@ pub(crate) fn tick(core: &mut Core) {
     setup::tick(core);
 }
 
+/// A transfer whose next step does not come.
 fn transfer(core: &mut Core, id: Id<Transfer>) {
     let now = core.now;
     let stall = core.options.stall_after.unwrap_or(STALL);
+    if is_partial(core, id) || packets_read_as_bytes(core, id) {
+        return;
+    }
     let Some(transfer) = core.trace.transfers.get(id) else {
         return;
     };
-    if is_partial(core, id) {
-        return;
-    }
-    if transfer.flavour != Flavour::Packet {
-        archive(core, id);
-        return;
-    }
-    let (Some(turn), Some(row)) = (transfer.machine.turn(), core.trace.calls.get(transfer.call))
-    else {
+    let subject = Subject::Transfer(id);
+    let Some(owed) = core.trace.obligation(subject, now) else {
         return;
     };
     // Bytes within a message are progress, too.
-    let since = row.sent_by(turn.side).last.max(Some(turn.since));
-    let since = since.unwrap_or(turn.since);
-    if packets_read_as_bytes(core, id) || now.since(since) < stall {
-        return;
-    }
-    let Some(transfer) = core.trace.transfers.get(id) else {
+    let stands = owed.state == State::Waiting && now.since(owed.since) >= stall;
+    let Some(side) = owed.side.filter(|_| stands) else {
         return;
     };
-    let sender = transfer.sender();
+    let chain = chain_of(&core.trace, subject, now);
     let label = name(transfer);
     let call = transfer.call;
-    let age = ago(now, since);
-    // A sender without a window cannot send: the receiver is the one to act.
-    if turn.side == sender
-        && let Some(blocked) = flow_control(&core.trace, call, sender)
-    {
-        no_window(core, id, since, &blocked, &turn.action);
-        return;
-    }
     let machine = &transfer.machine;
-    let code = if machine.fin_of(sender.peer()).is_some() {
-        "fin-unanswered"
-    } else if turn.side != sender && machine.requested() >= machine.files() {
-        "fin-missing"
-    } else if turn.side != sender {
-        "request-missing"
-    } else if machine.final_stat().is_none() && machine.requested() == machine.completed() {
-        "final-stat-missing"
-    } else {
-        "file-end-missing"
-    };
-    let side = turn.side;
-    report(
-        core,
-        Case {
-            code,
-            severity: Severity::Warning,
-            waiting_on: Some(side),
-            subject: Subject::Transfer(id),
-            summary: format!(
-                "{label} stands still for {age}: the {side} must {}.",
-                turn.action
-            ),
-            advice: format!(
-                "Nothing else can move on this stream until the {side} does that: look at what the {side} is doing."
-            ),
-            evidence: vec![format!(
-                "call {call}: {} entries announced, {} of {} files asked for, {} complete",
-                machine.entries().count(),
-                machine.requested(),
-                machine.files(),
-                machine.completed()
-            )],
-        },
+    let counts = format!(
+        "call {call}: {} entries announced, {} of {} files asked for, {} complete",
+        machine.entries().count(),
+        machine.requested(),
+        machine.files(),
+        machine.completed()
     );
-}
-
-/// The sender of an archive owes nothing at any time: only a window that is used up tells that the
-/// receiver is the one to act.
-fn archive(core: &mut Core, id: Id<Transfer>) {
-    let stall = core.options.stall_after.unwrap_or(STALL);
-    let Some(transfer) = core.trace.transfers.get(id) else {
-        return;
-    };
-    let Some(call) = core.trace.calls.get(transfer.call) else {
-        return;
-    };
-    let sender = transfer.sender();
-    let sent = call.sent_by(sender);
-    let since = sent.last.unwrap_or(call.start);
-    if sent.ended.is_some() || core.now.since(since) < stall {
-        return;
-    }
-    if let Some(blocked) = flow_control(&core.trace, call.id, sender) {
-        no_window(core, id, since, &blocked, "send the rest of the archive");
-    }
-}
-
-/// A sender cannot send, because the window `blocked` is used up.
-fn no_window(core: &mut Core, id: Id<Transfer>, since: Time, blocked: &str, action: &str) {
-    let Some(transfer) = core.trace.transfers.get(id) else {
-        return;
-    };
-    let (label, call) = (name(transfer), transfer.call);
-    let sender = transfer.sender();
-    let receiver = sender.peer();
-    let age = ago(core.now, since);
-    report(
-        core,
-        Case {
+    let innermost = chain.as_ref().and_then(Chain::innermost);
+    let held_up = innermost.filter(|innermost| innermost.layer < Layer::Http2);
+    if let Some((held_up, receiver)) = held_up.and_then(|it| Some((it, it.side?))) {
+        // Who does not take what was sent is the one to act, whoever's turn it is.
+        let what = match (held_up.layer, held_up.subject) {
+            (Layer::Socket, _) => format!("the {receiver} does not read from its socket"),
+            (_, Subject::Call(of)) => {
+                let stream = core.trace.calls.get(of).map_or(0, |of| of.stream_id);
+                let outside = if of == call { "" } else { " outside" };
+                no_window(receiver, &format!("stream {stream}"), outside)
+            }
+            (_, Subject::Connection(of)) => no_window(
+                receiver,
+                &format!("connection {of}"),
+                outside(&core.trace, call, of),
+            ),
+            _ => no_window(receiver, "it", ""),
+        };
+        let age = ago(now, held_up.since.max(owed.since));
+        let evidence = [Some(format!(
+            "call {call}: the {side} must {}",
+            owed.action
+        ))];
+        let case = Case {
             code: "flow-control-stall",
             severity: Severity::Error,
             waiting_on: Some(receiver),
-            subject: Subject::Transfer(id),
-            summary: format!(
-                "{label} stands still for {age}: the {sender} has no flow-control window left, and the {receiver} owes \
-                 WINDOW_UPDATE {blocked}."
-            ),
+            subject,
+            summary: format!("{label} stands still for {age}: {what}."),
             advice: format!(
                 "The {receiver} does not consume what was sent: look at what it writes to, and whether it still reads."
             ),
-            evidence: vec![format!("call {call}: the {sender} must {action}")],
-        },
-    );
+            evidence: evidence
+                .into_iter()
+                .chain([sentence(chain)])
+                .flatten()
+                .collect(),
+        };
+        report(core, case);
+        return;
+    }
+    let code = match owed.act {
+        Act::Announce => "final-stat-missing",
+        Act::Request => "request-missing",
+        Act::SendContents => "file-end-missing",
+        Act::SayFin => "fin-missing",
+        Act::AnswerFin => "fin-unanswered",
+        _ => return,
+    };
+    let case = Case {
+        code,
+        severity: Severity::Warning,
+        waiting_on: Some(side),
+        subject,
+        summary: format!(
+            "{label} stands still for {}: the {side} must {}.",
+            ago(now, owed.since),
+            owed.action
+        ),
+        advice: format!(
+            "Nothing else can move on this stream until the {side} does that: look at what the {side} is doing."
+        ),
+        evidence: [Some(counts), sentence(chain)]
+            .into_iter()
+            .flatten()
+            .collect(),
+    };
+    report(core, case);
 }
 
-/// Which window keeps `sender` from sending on a call, as it follows "WINDOW_UPDATE".
-fn flow_control(trace: &Trace, call: Id<Call>, sender: Side) -> Option<String> {
-    let row = trace.calls.get(call)?;
-    let connection = trace.connections.get(row.connection)?;
-    if *row.window.get(sender) <= 0 {
-        return Some(format!("on stream {}", row.stream_id));
+/// A window is used up that `receiver` must open.
+fn no_window(receiver: Side, on: &str, outside: &str) -> String {
+    let sender = receiver.peer();
+    format!(
+        "the {sender} has no flow-control window left, and the {receiver} owes WINDOW_UPDATE on {on}{outside}"
+    )
+}
+
+/// Whether a connection is one that carries that of the call.
+fn outside(trace: &Trace, call: Id<Call>, connection: Id<Connection>) -> &'static str {
+    let own = trace.calls.get(call).map(|call| call.connection);
+    match own == Some(connection) {
+        true => "",
+        false => " outside",
     }
-    let http2 = connection.http2.as_ref()?;
-    if *http2.window.get(sender) <= 0 {
-        return Some(format!("on connection {}", connection.id));
-    }
-    // The same one level further out, when the connection is carried by a call.
-    let (_, outer) = connection.parent?;
-    flow_control(trace, outer, sender).map(|blocked| format!("{blocked} outside"))
+}
+
+/// Whose turn it is, seen from the build that waits for it if there is one.
+fn chain_of(trace: &Trace, subject: Subject, now: Time) -> Option<Chain> {
+    let call = match subject {
+        Subject::Transfer(id) => trace.transfers.get(id).map(|transfer| transfer.call),
+        Subject::Call(id) => Some(id),
+        _ => None,
+    };
+    let build = call.and_then(|id| trace.calls.get(id)?.build);
+    let of_build = build.and_then(|id| obligation::chain(trace, Subject::Build(id), now));
+    // The build may wait for something else, too.
+    let of_build = of_build.filter(|chain| {
+        let mut links = chain.links().iter();
+        links.any(|link| link.subject == subject)
+    });
+    of_build.or_else(|| obligation::chain(trace, subject, now))
+}
+
+fn sentence(chain: Option<Chain>) -> Option<String> {
+    chain.map(|chain| chain.sentence().to_owned())
 }
 
 /// Whether somebody still has not done what a finding of a stall says that they must. `false` for
 /// findings that are no stalls.
-pub fn stands(trace: &Trace, finding: &Finding) -> bool {
+pub fn stands(trace: &Trace, finding: &Finding, now: Time) -> bool {
     let is_stall = super::catalogue::find(finding.code).is_some_and(|entry| entry.stall);
     if !is_stall {
         return false;
     }
     match finding.subject {
-        Subject::Transfer(id) => trace.transfers.get(id).is_some_and(|transfer| {
-            transfer.state == TransferState::Open
-                && match transfer.flavour {
-                    Flavour::Packet => transfer.machine.turn().is_some(),
-                    // The sender may have found nothing to send, since.
-                    _ => flow_control(trace, transfer.call, transfer.sender()).is_some(),
-                }
+        // The sender of an archive may have found nothing to send, since.
+        Subject::Transfer(_) => trace.obligation(finding.subject, now).is_some_and(|owed| {
+            owed.state != State::Idle && (owed.act != Act::SendArchive || owed.behind.is_some())
         }),
-        Subject::Call(id) if finding.code == "status-never-ends" => {
-            let call = trace.calls.get(id);
-            call.is_some_and(|call| call.state == CallState::Open)
+        subject => {
+            let owed = trace.obligation(subject, now);
+            owed.is_some_and(|owed| owed.state != State::Idle)
         }
-        // Whoever was asked last has the word.
-        Subject::Call(id) => trace.calls.get(id).is_some_and(|call| {
-            call.state == CallState::Open && call.request.last > call.response.last
-        }),
-        Subject::Connection(id) => trace.connections.get(id).is_some_and(|connection| {
-            let said = |side| {
-                *connection
-                    .http2
-                    .as_ref()
-                    .map_or(&0, |it| it.frames.get(side))
-            };
-            connection.closed.is_none() && Side::BOTH.into_iter().any(|side| said(side) == 0)
-        }),
-        _ => false,
     }
 }
 
@@ -228,53 +209,58 @@ fn callback(core: &mut Core, id: Id<Call>) {
     let Some(call) = core.trace.calls.get(id) else {
         return;
     };
-    let last = call
-        .request
-        .last
-        .max(call.response.last)
-        .unwrap_or(call.start);
-    if now.since(last) < stall || core.trace.is_partial(call.connection) {
+    let subject = Subject::Call(id);
+    let Some(owed) = core.trace.obligation(subject, now) else {
+        return;
+    };
+    let callee = call.caller.peer();
+    let is_late = owed.state == State::Waiting && now.since(owed.since) >= stall;
+    if !is_late || owed.side != Some(callee) || core.trace.is_partial(call.connection) {
         return;
     }
     let service = call.service.rsplit('.').next().unwrap_or_default();
-    let callee = call.caller.peer();
-    let unanswered = call.response.messages == 0;
     let (code, advice) = match (service, call.method.as_str()) {
-        ("Auth", _) if unanswered => (
+        ("Auth", _) => (
             "auth-callback-stuck",
             "The client asks its credential helper or a token endpoint: see whether that one hangs.",
         ),
-        // What is asked in two slices may be answered in one: only who spoke last tells.
-        ("SSH", "ForwardAgent")
-            if call.request.messages > 0 && call.request.last > call.response.last =>
-        {
-            (
-                "ssh-agent-stuck",
-                "The agent may be waiting for somebody to confirm, or to touch a key.",
-            )
-        }
-        ("Health", _) if unanswered => (
+        ("SSH", "ForwardAgent") => (
+            "ssh-agent-stuck",
+            "The agent may be waiting for somebody to confirm, or to touch a key.",
+        ),
+        ("Health", _) => (
             "health-check-starved",
             "The session's connection is saturated or the client stands still; the second check that fails ends the session.",
         ),
-        ("Secrets", _) if unanswered => (
+        ("Secrets", _) => (
             "callback-unanswered",
             "The client must answer with the secret or NOT_FOUND.",
         ),
+        ("SSH", _) => (
+            "callback-unanswered",
+            "The client must answer whether it has such an agent: OK or an error.",
+        ),
         _ => return,
     };
+    let chain = chain_of(&core.trace, subject, now);
     let name = call.short_name();
-    let age = ago(now, last);
+    let age = ago(now, owed.since);
     report(
         core,
         Case {
             code,
             severity: Severity::Warning,
             waiting_on: Some(callee),
-            subject: Subject::Call(id),
+            subject,
             summary: format!("{name} waits for the {callee} since {age}."),
             advice: advice.into(),
-            evidence: vec![format!("call {id}: asked, not answered")],
+            evidence: [
+                Some(format!("call {id}: asked, not answered")),
+                sentence(chain),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         },
     );
 }

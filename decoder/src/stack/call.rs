@@ -135,6 +135,7 @@ impl CallStream {
             },
             response: Flow::default(),
             window,
+            no_window: PerSide(window.0.map(|window| (window <= 0).then_some(now))),
             transfer: None,
             build: None,
             vertex: None,
@@ -439,6 +440,7 @@ impl CallStream {
             Carries::Tunnel {
                 node: Some(node), ..
             } => node.undecided(from),
+            Carries::Transfer(transfer) => transfer.undecided(from),
             _ => None,
         };
         message.into_iter().chain(inner).min()
@@ -461,11 +463,12 @@ impl CallStream {
             }
             half.origins.clear();
         }
-        if let Carries::Tunnel {
-            node: Some(node), ..
-        } = &mut self.carries
-        {
-            node.give_up(core);
+        match &mut self.carries {
+            Carries::Tunnel {
+                node: Some(node), ..
+            } => node.give_up(core),
+            Carries::Transfer(transfer) => transfer.give_up(core),
+            _ => {}
         }
     }
 
@@ -473,6 +476,7 @@ impl CallStream {
     pub(super) fn window(&self, core: &mut Core, side: Side, window: i64) {
         if let Some(call) = core.trace.calls.get_mut(self.call) {
             *call.window.get_mut(side) = window;
+            call.no_window.note(side, window <= 0, core.now);
         }
     }
 

@@ -51,6 +51,7 @@ impl Http2 {
                 caller,
                 settings: PerSide::default(),
                 window: PerSide([WINDOW_DEFAULT; 2]),
+                no_window: PerSide::default(),
                 goaway: PerSide::default(),
                 frames: PerSide::default(),
             });
@@ -417,8 +418,12 @@ impl http2::Handler for Heard<'_> {
             if let Some(Stream::Call(call)) = self.calls.streams.get(&stream_id) {
                 call.window(self.core, to, window);
             }
-        } else if let Some(http2) = self.state() {
+            return;
+        }
+        let now = self.core.now;
+        if let Some(http2) = self.state() {
             *http2.window.get_mut(to) = window;
+            http2.no_window.note(to, window <= 0, now);
         }
     }
 

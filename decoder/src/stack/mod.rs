@@ -22,6 +22,7 @@ mod http2;
 mod masked;
 mod message;
 mod node;
+mod seam;
 mod session;
 mod slices;
 mod transfer;

@@ -323,12 +323,7 @@ impl Node {
     pub(crate) fn reading(&mut self, core: &mut Core, to: Side, reads: bool) {
         let now = core.now;
         if let Some(connection) = core.trace.connections.get_mut(self.id) {
-            let not_reading = connection.not_reading.get_mut(to);
-            *not_reading = if reads {
-                None
-            } else {
-                not_reading.or(Some(now))
-            };
+            connection.not_reading.note(to, !reads, now);
         }
     }
 

@@ -1,16 +1,21 @@
 //! A call that carries files: decides what its messages are, and moves the transfer along.
 
 use super::masked;
+use super::seam::{Seam, Seams};
 use super::slices::Slices;
 use crate::core::Core;
 use crate::doctor;
 use crate::event::Side;
+use crate::origin::Joined;
 use crate::protocol::diffcopy::{Evidence, Machine, Packet, PacketReader, PacketType, Step};
 use crate::protocol::metadata;
 use crate::redact;
 use crate::trace::{
     Call, CallState, Content, Direction, Flavour, Id, PerSide, Transfer, TransferState, Update,
 };
+
+/// Text of an ERR packet beyond which it is nothing that somebody reads.
+const ERROR_BYTES: usize = 64 << 10;
 
 /// The decoder of a call that carries files.
 #[derive(Debug)]
@@ -30,8 +35,33 @@ pub(super) struct TransferStream {
 struct Reader {
     packet: PacketReader,
     slices: Slices,
+    /// What is masked by the user's patterns: in the message that is being read, in its archive,
+    /// in its files.
+    message: Seam,
+    archive: Seam,
+    files: Seams,
+    /// The text of the ERR packet that is being read, to be masked.
+    error: Joined,
     /// Whether the message that is being read has had any bytes.
     any: bool,
+}
+
+impl Reader {
+    /// The message is complete, or no more of it is waited for.
+    fn mask(&mut self, core: &mut Core, from: Side) {
+        self.message.clear();
+        let Joined { bytes, origins } = std::mem::take(&mut self.error);
+        core.redact(from, &bytes, &origins, |redaction, text, out| {
+            redact::text(&redaction.rules, text, out);
+        });
+    }
+
+    fn undecided(&self) -> Option<u64> {
+        let error = self.error.origins.first();
+        let seams = [self.message.undecided(), self.archive.undecided()];
+        let all = seams.into_iter().chain([self.files.undecided(), error]);
+        all.flatten().min()
+    }
 }
 
 impl TransferStream {
@@ -174,20 +204,32 @@ impl TransferStream {
         }
         let redaction = core.options.redact.as_ref();
         let drop = redaction.is_some_and(|redaction| redaction.rules.drop_file_contents);
-        if redaction.is_some_and(|redaction| !redaction.rules.patterns.is_empty()) {
-            // A match that is cut by the end of a frame is not found.
-            core.redact_here(body, redact::patterns);
+        let look = redaction.is_some_and(|redaction| !redaction.rules.patterns.is_empty());
+        let Reader {
+            packet,
+            slices,
+            message,
+            archive,
+            files,
+            error,
+            ..
+        } = self.readers.get_mut(from);
+        if look {
+            message.feed(core, from, body);
         }
-        let reader = self.readers.get_mut(from);
         match self.flavour {
-            Flavour::Packet => reader.packet.feed(body, |kind, data| match kind {
-                PacketType::Err => core.redact_here(data, redact::text),
-                _ if drop => core.blank(data),
+            Flavour::Packet => packet.feed(body, |kind, id, data| match kind {
+                PacketType::Err if error.bytes.len() > ERROR_BYTES => core.blank(data),
+                PacketType::Err if core.redacts() => error.append(data, core.locate(data)),
+                PacketType::Data if drop => core.blank(data),
+                PacketType::Data if look => files.feed(core, from, id, data),
                 _ => {}
             }),
-            Flavour::Bytes | Flavour::Unknown => reader.slices.feed(body, |slice| {
+            Flavour::Bytes | Flavour::Unknown => slices.feed(body, |slice| {
                 if drop {
                     core.blank(slice);
+                } else if look {
+                    archive.feed(core, from, slice);
                 }
             }),
         }
@@ -202,6 +244,7 @@ impl TransferStream {
         }
         let flavour = self.flavour;
         let reader = self.readers.get_mut(from);
+        reader.mask(core, from);
         if flavour != Flavour::Packet {
             let payload = reader.slices.finish();
             if from == self.sender {
@@ -215,6 +258,9 @@ impl TransferStream {
         }
         match reader.packet.finish() {
             Ok(mut packet) => {
+                if packet.kind == PacketType::Data && packet.data == 0 {
+                    reader.files.end(packet.id);
+                }
                 let show = core.options.show_secrets;
                 packet.text = packet.text.map(|text| masked::text(show, &text));
                 let path = path_of(core, self.transfer, &packet);
@@ -260,8 +306,26 @@ impl TransferStream {
         }
     }
 
+    /// Where the first byte of `from` stands of which it is not known yet whether it is masked.
+    pub(super) fn undecided(&self, from: Side) -> Option<u64> {
+        self.readers.get(from).undecided()
+    }
+
+    /// Masks what is undecided, as far as it may be secret.
+    pub(super) fn give_up(&mut self, core: &mut Core) {
+        for from in Side::BOTH {
+            let reader = self.readers.get_mut(from);
+            reader.mask(core, from);
+            reader.archive.clear();
+            reader.files.clear();
+        }
+    }
+
     /// `from` will send no more.
     pub(super) fn half_closed(&mut self, core: &mut Core, from: Side) {
+        let reader = self.readers.get_mut(from);
+        reader.archive.clear();
+        reader.files.clear();
         if from == self.sender && !self.sender_spoke && self.flavour == Flavour::Unknown {
             self.weigh(core, Evidence::EndedEmpty);
         }
@@ -312,6 +376,7 @@ impl TransferStream {
             return;
         }
         let now = core.now;
+        self.give_up(core);
         if let Some(transfer) = core.trace.transfers.get_mut(self.transfer) {
             transfer.state = state;
             transfer.error = error;

@@ -48,6 +48,8 @@ pub struct Call {
     pub response: Flow,
     /// What each side may still send on this stream, in bytes.
     pub window: PerSide<i64>,
+    /// Since when each side may send nothing on it, because that is used up.
+    pub no_window: PerSide<Option<Time>>,
     /// The transfer that it carries.
     pub transfer: Option<Id<Transfer>>,
     /// The build that it serves, where that can be told.

@@ -86,6 +86,8 @@ pub struct Http2 {
     pub settings: PerSide<Option<[Option<u32>; 7]>>,
     /// What each side may still send on the whole connection, in bytes (RFC 9113 §6.9).
     pub window: PerSide<i64>,
+    /// Since when each side may send nothing at all, because that is used up.
+    pub no_window: PerSide<Option<Time>>,
     /// The GOAWAY that each side sent last.
     pub goaway: PerSide<Option<GoAway>>,
     /// Frames that each side sent.

@@ -32,6 +32,7 @@ pub use table::{Id, Table};
 pub use transfer::{Direction, File, FileState, Flavour, Transfer, TransferState, Turn};
 pub use update::{Content, Message, Text, TextSource, Update};
 
+use crate::event::Time;
 use crate::limits::Limits;
 
 /// A value for each side of a connection, indexed by [`crate::event::Side`].
@@ -55,6 +56,14 @@ impl<T> PerSide<T> {
             crate::event::Side::Client => client,
             crate::event::Side::Daemon => daemon,
         }
+    }
+}
+
+impl PerSide<Option<Time>> {
+    /// Takes note that something holds for `side` at `now`, or does not; keeps since when.
+    pub(crate) fn note(&mut self, side: crate::event::Side, holds: bool, now: Time) {
+        let since = self.get_mut(side);
+        *since = since.or(Some(now)).filter(|_| holds);
     }
 }
 
@@ -91,6 +100,20 @@ impl Trace {
             findings: Table::new(limits.findings, limits.text),
             versions: Versions::default(),
         }
+    }
+
+    /// The newest session that a build calls by this name.
+    pub fn session_named(&self, named: &str) -> Option<&Session> {
+        let mut sessions = self.sessions.iter().rev();
+        sessions.find(|session| session.is_named(named))
+    }
+
+    /// The connection on which a build was asked for, and is answered.
+    pub fn asked_on(&self, build: &Build) -> Option<Id<Connection>> {
+        let call = build.call.and_then(|call| self.calls.get(call));
+        let exchange = build.exchange.and_then(|id| self.exchanges.get(id));
+        call.map(|call| call.connection)
+            .or(exchange.map(|exchange| exchange.connection))
     }
 
     /// Whether some of what was said on a connection, or on one that carries it, could not be

@@ -2,6 +2,7 @@
 
 use super::{Call, Id, Session};
 use crate::event::{Side, Time};
+use crate::obligation::Act;
 use crate::protocol::diffcopy::Machine;
 
 /// One DiffCopy stream, or another call that carries a stream of bytes (`Upload.Pull`).
@@ -117,11 +118,14 @@ impl TransferState {
     }
 }
 
-/// Whose turn it is.
+/// Whose turn it is on a stream of packets, by its packets alone. Whether anything keeps that side
+/// from acting is in its [`Obligation`](crate::obligation::Obligation).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// Who must act.
     pub side: Side,
+    /// What they must do.
+    pub act: Act,
     /// What they must do, as it follows "must": `send REQ for 3 files`.
     pub action: String,
     /// Since when.

@@ -192,7 +192,7 @@ fn a_sender_without_a_window() {
         ("flow-control-stall", Some(Client))
     );
     assert!(
-        finding.summary.contains("WINDOW_UPDATE on stream 1"),
+        finding.summary.contains("WINDOW_UPDATE on connection 1"),
         "{}",
         finding.summary
     );

@@ -40,8 +40,11 @@ const SLACK: (Duration, u32) = (Duration::from_millis(500), 10);
 const MARGIN: usize = 4 * 1024 * 1024;
 
 /// Bytes that are worth a write. Fewer wait for more, for [`LINGER`].
-const PLENTY: usize = 256 * 1024;
+const PLENTY: usize = 1024 * 1024;
 const LINGER: Duration = Duration::from_millis(20);
+
+/// From when on the page cache helps the disk: when so many bytes wait, as a part of the limit.
+const HASTE: usize = 4;
 
 /// How often a compressed file is made readable up to its present end.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -331,11 +334,13 @@ impl Shared {
             let stop = state.stop;
             let tell_behind = std::mem::take(&mut state.tell_behind);
             state.writer.get_mut().take(&mut blocks);
+            let is_behind = state.writer.get_ref().waiting() > state.limit / HASTE;
             drop(state);
             if tell_behind && !told_behind {
                 told_behind = true;
                 notices.tell(&Notice::RecordingBehind);
             }
+            output.haste(is_behind);
             for block in &blocks {
                 output.write_all(block)?;
                 total += block.len() as u64;

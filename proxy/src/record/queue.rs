@@ -2,22 +2,35 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::ops::Deref;
 
-/// The length of a block.
-const BLOCK: usize = 256 * 1024;
+use buildtap_fixtures::capture::write::ALIGNMENT;
+
+/// The length of a block, which is one of the file too: it begins and ends at multiples of this,
+/// so that it need not go through the page cache.
+const BLOCK: usize = 1024 * 1024;
 /// Blocks that are written at a time: their memory is free again only then.
-const BATCH: usize = 16;
+const BATCH: usize = 4;
 /// Blocks that are kept for the next bytes.
-const SPARES: usize = 32;
+const SPARES: usize = 8;
 
 /// What was written to it and not yet written out.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    full: VecDeque<Vec<u8>>,
-    filling: Vec<u8>,
-    spares: Vec<Vec<u8>>,
+    full: VecDeque<Block>,
+    filling: Option<Block>,
+    spares: Vec<Block>,
     waiting: usize,
     taken: usize,
+    /// How much of the last block of the file is in blocks before `filling`.
+    offset: usize,
+}
+
+/// Some of what was written, aligned in memory.
+#[derive(Debug)]
+pub(super) struct Block {
+    memory: Vec<u8>,
+    start: usize,
 }
 
 impl Queue {
@@ -31,48 +44,67 @@ impl Queue {
         self.waiting + self.taken
     }
 
-    /// Moves the oldest bytes into `blocks`, which is empty.
-    pub(super) fn take(&mut self, blocks: &mut Vec<Vec<u8>>) {
+    /// Moves the oldest bytes into `blocks`, which is empty. A block that is not full is taken when
+    /// there is no other.
+    pub(super) fn take(&mut self, blocks: &mut Vec<Block>) {
         let count = self.full.len().min(BATCH);
         blocks.extend(self.full.drain(..count));
-        if count < BATCH && !self.filling.is_empty() {
-            blocks.push(std::mem::replace(
-                &mut self.filling,
-                spare(&mut self.spares),
-            ));
+        if count == 0
+            && let Some(block) = self.filling.take()
+        {
+            self.offset = (self.offset + block.len()) % BLOCK;
+            blocks.push(block);
         }
-        let len: usize = blocks.iter().map(Vec::len).sum();
+        let len: usize = blocks.iter().map(|block| block.len()).sum();
         self.waiting -= len;
         self.taken += len;
     }
 
     /// Takes back blocks that were written out.
-    pub(super) fn give_back(&mut self, blocks: &mut Vec<Vec<u8>>) {
+    pub(super) fn give_back(&mut self, blocks: &mut Vec<Block>) {
         for mut block in blocks.drain(..) {
             self.taken = self.taken.saturating_sub(block.len());
             if self.spares.len() < SPARES {
-                block.clear();
+                block.memory.truncate(block.start);
                 self.spares.push(block);
             }
         }
     }
 }
 
-fn spare(spares: &mut Vec<Vec<u8>>) -> Vec<u8> {
-    spares.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK))
+impl Block {
+    fn new() -> Self {
+        let mut memory: Vec<u8> = Vec::with_capacity(BLOCK + ALIGNMENT);
+        // It never has more than it has room for, and stays where it is.
+        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        memory.resize(start, 0);
+        Block { memory, start }
+    }
+}
+
+impl Deref for Block {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory[self.start..]
+    }
 }
 
 impl Write for Queue {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            if self.filling.len() >= BLOCK {
-                let full = std::mem::replace(&mut self.filling, spare(&mut self.spares));
-                self.full.push_back(full);
-            }
-            let room = BLOCK - self.filling.len();
+            let spares = &mut self.spares;
+            let block = self
+                .filling
+                .get_or_insert_with(|| spares.pop().unwrap_or_else(Block::new));
+            let room = BLOCK - self.offset - block.len();
             let (now, later) = rest.split_at(room.min(rest.len()));
-            self.filling.extend_from_slice(now);
+            block.memory.extend_from_slice(now);
+            if now.len() == room {
+                self.full.extend(self.filling.take());
+                self.offset = 0;
+            }
             rest = later;
         }
         self.waiting += bytes.len();
@@ -100,10 +132,10 @@ mod tests {
         while queue.waiting() > 0 {
             queue.take(&mut blocks);
             assert!(blocks.len() <= BATCH);
-            out.extend(blocks.iter().flatten());
+            out.extend(blocks.iter().flat_map(|block| block.iter()));
             assert_eq!(
                 queue.len(),
-                bytes.len() - out.len() + blocks.iter().flatten().count()
+                bytes.len() - out.len() + blocks.iter().map(|block| block.len()).sum::<usize>()
             );
             queue.give_back(&mut blocks);
         }

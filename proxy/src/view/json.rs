@@ -9,6 +9,7 @@ pub(super) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use buildtap_decoder::event::Time;
 use buildtap_decoder::trace::{Build, Call, Content, Id, Message, Table, Trace, Transfer, Update};
 use serde::Serialize;
 
@@ -34,6 +35,8 @@ pub struct Writer {
     /// Files that were written when their transfer ended before they did, by transfer and id.
     cut_files: BTreeSet<(u64, u32)>,
     line: Vec<u8>,
+    /// The time it is, once nothing more comes.
+    now: Time,
 }
 
 /// The numbers of the rows of a table that were written, as far as the table still has them.
@@ -115,8 +118,9 @@ impl Writer {
     }
 
     /// Appends to `out` what did not get its object, mostly because it did not end. To be called
-    /// once, when no update will come any more.
-    pub fn remaining(&mut self, trace: &Trace, out: &mut String) {
+    /// once, when no update will come any more: at `now`.
+    pub fn remaining(&mut self, trace: &Trace, now: Time, out: &mut String) {
+        self.now = now;
         for row in trace.connections.iter() {
             self.connection(trace, row.id, out);
         }
@@ -145,6 +149,7 @@ impl Writer {
         Filler {
             trace,
             show_secrets: self.show_secrets,
+            now: self.now,
         }
     }
 

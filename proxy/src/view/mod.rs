@@ -102,7 +102,10 @@ impl View {
                     self.output.width,
                 ));
             }
-            Form::Json(writer) => writer.remaining(decoder.trace(), &mut self.text),
+            Form::Json(writer) => {
+                let now = decoder.now();
+                writer.remaining(decoder.trace(), now, &mut self.text);
+            }
         }
         self.write()
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use buildtap_decoder::describe::printable;
 use buildtap_decoder::event::Time;
-use buildtap_decoder::trace::{Build, Id, Session, SessionPath, Trace, Vertex};
+use buildtap_decoder::trace::{Build, Id, Session, SessionPath, Subject, Trace, Vertex};
 
 use super::paint::{Paint, Style, Table, count, duration, offset, shorten, wrapped};
 use super::words;
@@ -202,6 +202,10 @@ impl Summary<'_> {
         }
         for warning in &build.warnings {
             fact("warning", Style::Yellow, warning);
+        }
+        if let Some(turn) = words::turn(self.trace, Subject::Build(build.id), self.now) {
+            let turn = shorten(&printable(&turn), 4 * TEXT);
+            facts.row([(Style::Dim, "turn".to_owned()), (Style::Yellow, turn)]);
         }
         self.table(&facts, 2);
     }

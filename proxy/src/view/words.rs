@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use buildtap_decoder::describe::printable;
 use buildtap_decoder::event::Time;
+use buildtap_decoder::obligation::chain;
 use buildtap_decoder::trace::{
     Build, BuildState, Call, CallState, Connection, Exchange, Flavour, Protocol, SessionPath,
     Severity, Subject, Trace, Transfer, TransferState, Vertex,
@@ -258,11 +259,12 @@ pub(super) fn evidence(transfer: &Transfer) -> Option<String> {
     })
 }
 
-/// Whose turn it is on a transfer that goes on.
-pub(super) fn turn(transfer: &Transfer) -> Option<String> {
-    let packets = transfer.state == TransferState::Open && transfer.flavour == Flavour::Packet;
-    let turn = transfer.machine.turn().filter(|_| packets)?;
-    Some(format!("the {} must {}", turn.side, turn.action))
+/// Whose turn it is on something that is open, and why: `export 0 (local) waits for FIN from the
+/// client, for 31.0 s now`; `None` where nobody owes anything.
+pub(super) fn turn(trace: &Trace, subject: Subject, now: Time) -> Option<String> {
+    let chain = chain(trace, subject, now)?;
+    let owed = chain.innermost()?.side.is_some();
+    owed.then(|| chain.sentence().to_owned())
 }
 
 /// The target of a request, without a query as long as that of `/build`, and ids as short as

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::entries::{Entries, EntryKind};
 use super::packet::{Packet, PacketType};
 use crate::event::{Side, Time};
+use crate::obligation::Act;
 use crate::trace::{File, FileState, Turn};
 
 /// Requests that may be open at once before they are only counted.
@@ -393,15 +394,21 @@ impl Machine {
                 .flatten()
                 .unwrap_or(self.opened)
         };
-        let turn = |side, action: String, since| {
+        let turn = |side, act, action: String, since| {
             Some(Turn {
                 side,
+                act,
                 action,
                 since,
             })
         };
         if self.fin_of(receiver).is_some() {
-            return turn(self.sender, "answer FIN with FIN".into(), last_of(receiver));
+            return turn(
+                self.sender,
+                Act::AnswerFin,
+                "answer FIN with FIN".into(),
+                last_of(receiver),
+            );
         }
         if !self.in_flight.is_empty() || self.in_flight_lost > 0 {
             let open = (self.in_flight.len() as u64).saturating_add(self.in_flight_lost);
@@ -414,7 +421,7 @@ impl Machine {
                 }
                 (_, None) => format!("send the rest of {open} requested files"),
             };
-            return turn(self.sender, action, since);
+            return turn(self.sender, Act::SendContents, action, since);
         }
         if self.final_stat.is_none() {
             let action = match self.entries.count() {
@@ -424,17 +431,21 @@ impl Machine {
                     self.last_path
                 ),
             };
-            return turn(self.sender, action, last_of(self.sender));
+            return turn(self.sender, Act::Announce, action, last_of(self.sender));
         }
         let unrequested = self.files.saturating_sub(self.requested);
         let since = last_of(self.sender).max(last_of(receiver));
+        let act = match unrequested {
+            0 => Act::SayFin,
+            _ => Act::Request,
+        };
         let action = match unrequested {
             0 if self.files == 0 => "say FIN: there is no file to ask for".to_owned(),
             0 => "say FIN: every file has arrived".to_owned(),
             1 => "send REQ for 1 file, or FIN".to_owned(),
             n => format!("send REQ for {n} files, or FIN"),
         };
-        turn(receiver, action, since)
+        turn(receiver, act, action, since)
     }
 }
 

@@ -97,8 +97,8 @@ pub(crate) struct PacketReader {
 
 impl PacketReader {
     /// Takes a chunk of the message. `data` hears every piece of the packet's `data`, with what
-    /// the packet is for.
-    pub(crate) fn feed(&mut self, chunk: &[u8], mut data: impl FnMut(PacketType, &[u8])) {
+    /// the packet is for and the entry's number.
+    pub(crate) fn feed(&mut self, chunk: &[u8], mut data: impl FnMut(PacketType, u32, &[u8])) {
         if self.malformed.is_some() {
             return;
         }
@@ -131,7 +131,7 @@ impl PacketReader {
                 bytes,
                 last,
             } => {
-                data(packet.kind, bytes);
+                data(packet.kind, packet.id, bytes);
                 if packet.kind != PacketType::Err {
                     return;
                 }
@@ -187,7 +187,7 @@ mod tests {
 
     fn read(message: &[u8]) -> Packet {
         let mut reader = PacketReader::default();
-        reader.feed(message, |_, _| {});
+        reader.feed(message, |_, _, _| {});
         reader.finish().unwrap()
     }
 
@@ -230,9 +230,9 @@ mod tests {
     #[test]
     fn a_malformed_packet_does_not_spoil_the_next_one() {
         let mut reader = PacketReader::default();
-        reader.feed(b"\x08\x02\x22\x7fabc", |_, _| {});
+        reader.feed(b"\x08\x02\x22\x7fabc", |_, _, _| {});
         assert!(reader.finish().is_err());
-        reader.feed(b"\x08\x03", |_, _| {});
+        reader.feed(b"\x08\x03", |_, _, _| {});
         assert_eq!(reader.finish().unwrap().kind, PacketType::Fin);
     }
 }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use buildtap_decoder::event::{Closed, Side, Time};
+use buildtap_decoder::obligation::chain;
 use buildtap_decoder::protocol::diffcopy::{self, EntryKind, PacketType};
 use buildtap_decoder::protocol::mask::mask_text;
-use buildtap_decoder::trace::{self, BuildState, Flavour, Id, Trace, TransferState, bare_session};
+use buildtap_decoder::trace::{self, BuildState, Id, Trace, TransferState, bare_session};
 use buildtap_decoder::wire::http2::{error_code_name, setting_name};
 
 use super::objects::{
@@ -24,6 +25,8 @@ const SETTINGS: std::ops::RangeInclusive<u16> = 1..=6;
 pub(super) struct Filler<'a> {
     pub(super) trace: &'a Trace,
     pub(super) show_secrets: bool,
+    /// The time it is, which matters for what is open.
+    pub(super) now: Time,
 }
 
 impl<'a> Filler<'a> {
@@ -46,6 +49,24 @@ impl<'a> Filler<'a> {
     fn session_id(self, session: Option<Id<trace::Session>>) -> Option<&'a str> {
         let session = self.trace.sessions.get(session?)?;
         Some(&session.uuid)
+    }
+
+    /// Whose turn it is on something that is open, and why.
+    fn turn(self, subject: trace::Subject) -> Option<Turn<'a>> {
+        let chain = chain(self.trace, subject, self.now)?;
+        let owed = chain.links().first()?;
+        let own = |text: &str| match self.show_secrets {
+            true => Cow::Owned(text.to_owned()),
+            false => Cow::Owned(mask_text(text).into_owned()),
+        };
+        Some(Turn {
+            side: owed.side?.as_str(),
+            act: owed.act.as_str(),
+            action: own(&owed.action),
+            state: owed.state.as_str(),
+            since: owed.since.into(),
+            because: (chain.links().len() > 1).then(|| own(chain.sentence())),
+        })
     }
 
     pub(super) fn connection(self, row: &'a trace::Connection) -> Connection<'a> {
@@ -139,6 +160,7 @@ impl<'a> Filler<'a> {
             duration_ns: nanoseconds(row.opened, closed),
             closed_by: row.closed.and_then(|(_, by)| by).map(Side::as_str),
             refused: self.maybe_free(row.refused.as_ref()),
+            turn: self.turn(trace::Subject::Session(row.id)),
         }
     }
 
@@ -162,6 +184,7 @@ impl<'a> Filler<'a> {
                 by: reset.by.map(Side::as_str),
                 code: reset.code.map(error_code_name),
             }),
+            turn: self.turn(trace::Subject::Call(row.id)),
             request_messages: row.request.messages,
             response_messages: row.response.messages,
             request_bytes: row.request.bytes,
@@ -272,6 +295,7 @@ impl<'a> Filler<'a> {
                 .map(|(_, reason)| reason.as_str())
                 .filter(|reason| !reason.is_empty()),
             error: self.maybe_free(row.error.as_ref()),
+            turn: self.turn(trace::Subject::Exchange(row.id)),
             upgrade: row.upgrade.as_deref(),
             request_bytes: row.request_bytes,
             response_bytes: row.response_bytes,
@@ -290,8 +314,6 @@ impl<'a> Filler<'a> {
         let machine = &row.machine;
         let sender = row.sender();
         let call = self.trace.calls.get(row.call);
-        // The machine moves with packets only: of an archive it knows nothing.
-        let moves = row.state == TransferState::Open && row.flavour == Flavour::Packet;
         Transfer {
             id: row.id.number(),
             call: row.call.number(),
@@ -315,11 +337,7 @@ impl<'a> Filler<'a> {
             last_path: Some(machine.last_path()).filter(|path| !path.is_empty()),
             state: row.state.as_str(),
             error: self.maybe_free(row.error.as_ref()),
-            turn: moves.then(|| machine.turn()).flatten().map(|turn| Turn {
-                side: turn.side.as_str(),
-                action: turn.action,
-                since: turn.since.into(),
-            }),
+            turn: self.turn(trace::Subject::Transfer(row.id)),
             start: row.start.into(),
             final_stat: machine.final_stat().map(At::from),
             receiver_fin: machine.fin_of(sender.peer()).map(At::from),
@@ -374,6 +392,7 @@ impl<'a> Filler<'a> {
                 .collect(),
             state: row.state.as_str(),
             error: self.maybe_free(row.error.as_ref()),
+            turn: self.turn(trace::Subject::Build(row.id)),
             exporter_response: row
                 .exporter_response
                 .iter()

@@ -78,6 +78,7 @@ pub(super) struct Session<'a> {
     pub(super) duration_ns: Option<u64>,
     pub(super) closed_by: Option<&'static str>,
     pub(super) refused: Option<Cow<'a, str>>,
+    pub(super) turn: Option<Turn<'a>>,
 }
 
 #[derive(Serialize)]
@@ -96,6 +97,7 @@ pub(super) struct Call<'a> {
     pub(super) status_message: Option<&'a str>,
     pub(super) status_details: Option<&'a [String]>,
     pub(super) reset: Option<Reset>,
+    pub(super) turn: Option<Turn<'a>>,
     pub(super) request_messages: u64,
     pub(super) response_messages: u64,
     pub(super) request_bytes: u64,
@@ -197,6 +199,7 @@ pub(super) struct Exchange<'a> {
     pub(super) status: Option<u16>,
     pub(super) reason: Option<&'a str>,
     pub(super) error: Option<Cow<'a, str>>,
+    pub(super) turn: Option<Turn<'a>>,
     pub(super) upgrade: Option<&'a str>,
     pub(super) request_bytes: u64,
     pub(super) response_bytes: u64,
@@ -235,7 +238,7 @@ pub(super) struct Transfer<'a> {
     pub(super) last_path: Option<&'a str>,
     pub(super) state: &'static str,
     pub(super) error: Option<Cow<'a, str>>,
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Option<Turn<'a>>,
     pub(super) start: At,
     pub(super) final_stat: Option<At>,
     pub(super) receiver_fin: Option<At>,
@@ -245,10 +248,13 @@ pub(super) struct Transfer<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Turn {
+pub(super) struct Turn<'a> {
     pub(super) side: &'static str,
-    pub(super) action: String,
+    pub(super) act: &'static str,
+    pub(super) action: Cow<'a, str>,
+    pub(super) state: &'static str,
     pub(super) since: At,
+    pub(super) because: Option<Cow<'a, str>>,
 }
 
 #[derive(Serialize)]
@@ -282,6 +288,7 @@ pub(super) struct Build<'a> {
     pub(super) exporters: Vec<Exporter<'a>>,
     pub(super) state: &'static str,
     pub(super) error: Option<Cow<'a, str>>,
+    pub(super) turn: Option<Turn<'a>>,
     pub(super) exporter_response: BTreeMap<&'a str, Cow<'a, str>>,
     pub(super) vertices: u64,
     pub(super) vertices_dropped: u64,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use buildtap_decoder::describe::printable;
 use buildtap_decoder::event::{Side, Time};
-use buildtap_decoder::trace::{Build, Call, Connection, Id, Protocol};
+use buildtap_decoder::trace::{Build, Call, Connection, Id, Protocol, Subject};
 
 use super::super::paint::{Style, Table, bytes, count, duration, offset, shorten};
 use super::super::words;
@@ -68,9 +68,11 @@ impl<'a> Summary<'a> {
         if let Some(transfer) = call.transfer.and_then(|id| self.trace.transfers.get(id)) {
             let (style, text) = words::transfer(transfer);
             table.note(style, shorten(&printable(&text), 2 * TEXT));
-            if let Some(turn) = words::turn(transfer) {
-                table.note(Style::Yellow, shorten(&printable(&turn), 2 * TEXT));
-            }
+        }
+        if let Some(turn) = words::turn(self.trace, Subject::Call(call.id), self.now) {
+            table.note(Style::Yellow, shorten(&printable(&turn), 3 * TEXT));
+        }
+        if let Some(transfer) = call.transfer.and_then(|id| self.trace.transfers.get(id)) {
             if let Some(evidence) = words::evidence(transfer) {
                 table.note(Style::Dim, shorten(&printable(&evidence), 3 * TEXT));
             }
