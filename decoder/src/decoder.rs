@@ -13,6 +13,9 @@ use crate::trace::{Trace, Update};
 /// How often the rules about silence are applied while events come.
 const TICK: Duration = Duration::from_millis(500);
 
+/// The same before the end of a connection, which also ends what was waited for on it.
+const TICK_AT_END: Duration = Duration::from_millis(100);
+
 /// Decodes what taps saw. It does no I/O and has no clock: time comes with the events.
 ///
 /// ```

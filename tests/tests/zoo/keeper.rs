@@ -93,7 +93,9 @@ pub(crate) fn show(entries: &'static [Entry]) {
                 loop {
                     let next = queue.lock().unwrap().pop_front();
                     let Some((entry, kind)) = next else { break };
+                    let begun = std::time::Instant::now();
                     let looked = catch_unwind(|| look_at(entry, kind));
+                    eprintln!("TIME {:.2} {} {kind:?}", begun.elapsed().as_secs_f64(), entry.code);
                     if let Err(why) = looked.unwrap_or_else(|_| Err("see above".into())) {
                         let what = format!("{} {kind:?} ({}): {why}", entry.code, entry.animal);
                         failed.lock().unwrap().push(what);

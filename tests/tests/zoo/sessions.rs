@@ -201,6 +201,8 @@ pub(crate) static ENTRIES: &[Entry] = &[
             let mut play = build();
             let long = ("exclude-patterns".to_owned(), "node_modules/".repeat(400));
             play.daemon.metadata.push(long);
+            // Until then the client has said what it takes.
+            play.daemon.pace = Duration::from_millis(50);
             play
         },
         animal: "takes 4 KiB of headers, and the daemon's have 5",

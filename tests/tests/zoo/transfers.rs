@@ -52,6 +52,9 @@ pub(crate) static ENTRIES: &[Entry] = &[
         fault: |play| {
             play.client.reads_archive = false;
             instead(&mut play.client.rules, Step::Receive, "export", &fin());
+            play.client
+                .rules
+                .push(Rule::new(Step::Receive, Action::Hang).scope("export"));
         },
         waits_for: None,
         says: &["carries an archive"],
@@ -280,9 +283,15 @@ pub(crate) static ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "stat-order-violation-fin",
-        twin: "a client that says FIN when it has all files",
-        play: build,
-        animal: "says FIN as soon as it has asked for the first file",
+        twin: "a daemon that takes its time to list, and a client that says FIN when it has all files",
+        play: || {
+            let mut play = build();
+            let slow = Action::Delay(Duration::from_millis(200));
+            let last = Rule::new(Step::SendFinalStat, slow).scope("export");
+            play.daemon.rules.push(last);
+            play
+        },
+        animal: "says FIN before the listing has ended",
         fault: |play| {
             let rules = &mut play.client.rules;
             instead(rules, Step::Receive, "export", &fin());
