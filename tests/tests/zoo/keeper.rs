@@ -6,22 +6,20 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use buildtap_decoder::event::Side;
-use buildtap_decoder::findings;
 use buildtap_fixtures::peers::client::Ending;
 use buildtap_fixtures::peers::net::Address;
 use buildtap_fixtures::peers::scenario;
 use buildtap_fixtures::peers::script::Step;
-use buildtap_tests::process::{Finished, Process};
+use buildtap_tests::process::Process;
 use buildtap_tests::program;
 use buildtap_tests::trace::Trace;
 use rustix::process::Signal;
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use crate::between;
+use crate::judge::{Seen, is_detected, judge};
 use crate::table::{Entry, Kind, Play, entries};
 
 /// How soon a wait is reported: nothing that is healthy here takes so long.
@@ -93,9 +91,7 @@ pub(crate) fn show(entries: &'static [Entry]) {
                 loop {
                     let next = queue.lock().unwrap().pop_front();
                     let Some((entry, kind)) = next else { break };
-                    let begun = std::time::Instant::now();
-                    let looked = catch_unwind(|| look_at(entry, kind));
-                    eprintln!("TIME {:.2} {} {kind:?}", begun.elapsed().as_secs_f64(), entry.code);
+                    let looked = catch_unwind(|| judge(entry, kind, &watch(entry, kind)));
                     if let Err(why) = looked.unwrap_or_else(|_| Err("see above".into())) {
                         let what = format!("{} {kind:?} ({}): {why}", entry.code, entry.animal);
                         failed.lock().unwrap().push(what);
@@ -106,73 +102,6 @@ pub(crate) fn show(entries: &'static [Entry]) {
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
-}
-
-/// What was said of one.
-pub(crate) struct Seen {
-    /// How `buildtap run` ended.
-    pub(crate) finished: Finished,
-    /// All that it wrote.
-    pub(crate) trace: Trace,
-    /// What `buildtap diagnose` says of its recording.
-    pub(crate) diagnosis: Value,
-}
-
-fn look_at(entry: &Entry, kind: Kind) -> Result<(), String> {
-    let seen = watch(entry, kind);
-    let found: Vec<&Value> = seen.trace.of_kind("finding").collect();
-    let line = |found: &&Value| {
-        let text = |name: &str| found[name].as_str().unwrap_or("nobody").to_owned();
-        let (code, side) = (text("code"), text("waiting_on"));
-        format!("\n- {code}, waits for {side}: {}", text("summary"))
-    };
-    let told = || {
-        let lines: String = found.iter().map(line).collect();
-        format!("{lines}\n{}", seen.finished)
-    };
-    match kind {
-        Kind::Twin => {
-            if !found.is_empty() {
-                return Err(format!("the twin has findings: {}", told()));
-            }
-            if seen.finished.code() != 0 {
-                return Err(format!("the twin did not end well: {}", told()));
-            }
-            Ok(())
-        }
-        Kind::Animal => {
-            let first = found.first().ok_or_else(told)?;
-            if first["code"] != entry.code {
-                return Err(format!("another finding is the first: {}", told()));
-            }
-            let waits_for = entry.waits_for.map(Side::as_str);
-            if first["waiting_on"].as_str() != waits_for {
-                return Err(format!("not {waits_for:?} is waited for: {}", told()));
-            }
-            let summary = first["summary"].as_str().unwrap_or_default();
-            if let Some(wanted) = entry.says.iter().find(|it| !summary.contains(**it)) {
-                return Err(format!("{wanted:?} is not said: {}", told()));
-            }
-            let causes = &seen.diagnosis["findings"];
-            if causes[0]["code"] != entry.code {
-                let causes: String = causes
-                    .as_array()
-                    .unwrap_or(&Vec::new())
-                    .iter()
-                    .map(|it| line(&it))
-                    .collect();
-                return Err(format!(
-                    "the diagnosis has another cause: {causes}\nthan: {}",
-                    told()
-                ));
-            }
-            Ok(())
-        }
-    }
-}
-
-fn is_detected(code: &str) -> bool {
-    findings::find(code).is_some_and(|entry| entry.detected)
 }
 
 fn runtime() -> &'static Runtime {

@@ -6,8 +6,8 @@
 //!
 //! - [`table`]: what an animal is; [`sessions`], [`callbacks`], [`transfers`], [`builds`] and [`connections`]: the animals,
 //!   in the families of the catalogue;
-//! - [`keeper`]: lets them play, and looks what is said;
-//! - [`between`]: what can go wrong on the way;
+//! - [`keeper`]: lets them play; [`judge`]: looks what is said of them, and when;
+//! - [`between`]: what else is between the two sides;
 //! - [`document`]: the table for people.
 //!
 //! Clients that misbehave before real daemons are in `tests/tests/docker`.
@@ -17,6 +17,7 @@ mod builds;
 mod callbacks;
 mod connections;
 mod document;
+mod judge;
 mod keeper;
 mod sessions;
 mod table;
