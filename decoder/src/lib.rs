@@ -28,6 +28,7 @@ mod decoder;
 pub mod describe;
 mod doctor;
 pub mod event;
+pub mod filter;
 mod inflate;
 mod limits;
 pub mod masking;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use buildtap_decoder::filter::Filter;
 use buildtap_decoder::redact::Regex;
 use buildtap_fixtures::replay::{Matching, Timing};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -126,6 +127,7 @@ Examples:
   buildtap show session.pcapng
   buildtap show session.pcapng.zst
   buildtap show --follow --log session.pcapng
+  buildtap show --filter 'service == FileSend && bytes > 1MiB' session.pcapng
   buildtap show --format json session.pcapng | jq .";
 
 const DIAGNOSE_HELP: &str = "\
@@ -303,6 +305,12 @@ pub struct ShowArgs {
     /// Go on when the end of the file is reached, as it is being written
     #[arg(long, short)]
     pub follow: bool,
+    /// Show everything that is said of what this is true of, and nothing else
+    ///
+    /// As in `service == FileSend && bytes > 1MiB`, `state == open` or `path ~ "node_modules"`.
+    /// docs/filter.md lists the fields, and says what is kept.
+    #[arg(long, value_name = "EXPR", value_parser = filter)]
+    pub filter: Option<Filter>,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -465,6 +473,9 @@ pub struct ReplayArgs {
     /// As the daemon, end after one session
     #[arg(long)]
     pub once: bool,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
 }
 
 /// The sides of a session.
@@ -537,6 +548,14 @@ pub enum Format {
     Text,
     /// One JSON object per line
     Json,
+}
+
+/// A filter, or where it is wrong.
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text).map_err(|error| {
+        let marked = error.marked(text).replace('\n', "\n    ");
+        format!("{error}\n\n    {marked}")
+    })
 }
 
 /// `10s`, `500ms`, `2min`.

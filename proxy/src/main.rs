@@ -27,12 +27,12 @@ use buildtap::record::{self, Ending, Recorded, Recorder};
 use buildtap::redact::{Redacted, redact};
 use buildtap::replay;
 use buildtap::schemas::schemas;
-use buildtap::show::show;
+use buildtap::show::{at_end, show};
 use buildtap::stall;
 use buildtap::tap::Tap;
 use buildtap::upstream::{self, Environment};
-use buildtap::view::View;
 use buildtap::view::diagnosis::About;
+use buildtap::view::{Keep, View};
 use buildtap::watch::{DecodingTap, Showing};
 use buildtap_decoder::describe::size;
 use buildtap_decoder::masking::Redaction;
@@ -374,6 +374,7 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
 async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
     let options = replay::Options {
         file: args.file,
+        schemas: args.schemas,
         matching: args.matching,
         timing: args.timing,
         patience: args.patience,
@@ -404,7 +405,10 @@ async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
 
 fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
     let mut view = view(&args.view, Output::stdout)?;
-    let mut decoder = Decoder::new(options(&args.view));
+    let mut decoder = Decoder::new(Options {
+        messages: args.filter.is_some() || options(&args.view).messages,
+        ..options(&args.view)
+    });
     let interrupted = Arc::new(AtomicBool::new(false));
     if args.follow {
         let mut signals = signals()?;
@@ -415,6 +419,13 @@ fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
         });
     }
     let stop = || interrupted.load(Ordering::Relaxed);
+    if let Some(filter) = args.filter {
+        let end = match args.follow {
+            true => None,
+            false => at_end(&args.file, options(&args.view)),
+        };
+        view.keep_only(Keep::new(filter, end));
+    }
     let shown = show(&args.file, args.follow, &mut decoder, &mut view, &stop);
     match shown {
         Err(error) if error.is_broken_pipe() => return Ok(ExitCode::SUCCESS),

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use buildtap_decoder::Decoder;
+use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::{self, Capture, CaptureError, Notes};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -57,6 +57,30 @@ pub fn show(
     bar.finish_and_clear();
     read?;
     Ok(capture.notes())
+}
+
+/// How things stand at the end of a capture file, as far as it can be read; `None` for what can
+/// be read only once.
+pub fn at_end(path: &Path, options: Options) -> Option<Decoder> {
+    /// Shows nothing.
+    struct Nothing;
+    impl Show for Nothing {
+        fn render(&mut self, _: &mut Decoder) {}
+        fn write(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    if !path.metadata().is_ok_and(|file| file.is_file()) {
+        return None;
+    }
+    let mut decoder = Decoder::new(Options {
+        updates: false,
+        messages: false,
+        ..options
+    });
+    // Whatever is wrong with it is said when it is shown.
+    let _ = show(path, false, &mut decoder, &mut Nothing, &|| false);
+    Some(decoder)
 }
 
 fn read(

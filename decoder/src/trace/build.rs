@@ -51,6 +51,17 @@ pub struct Build {
 }
 
 impl Build {
+    /// How one of its vertices stands, as in JSON: `open`, `complete`, `failed`, or `unfinished`
+    /// if the build ended and it did not.
+    pub fn vertex_state(&self, vertex: &Vertex) -> &'static str {
+        match (&vertex.error, vertex.completed) {
+            (Some(_), _) => "failed",
+            (None, Some(_)) => "complete",
+            (None, None) if self.state == BuildState::Open => "open",
+            (None, None) => "unfinished",
+        }
+    }
+
     /// The vertex with this digest.
     pub fn vertex(&self, digest: &str) -> Option<&Vertex> {
         self.vertices.get(*self.positions.get(digest)?)

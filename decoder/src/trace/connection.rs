@@ -38,6 +38,16 @@ pub struct Connection {
     pub http2: Option<Http2>,
 }
 
+impl Connection {
+    /// `open` or `closed`: as it stands in JSON. One whose end was not seen is open.
+    pub fn state(&self) -> &'static str {
+        match self.closed {
+            Some((_, Closed::Abandoned)) | None => "open",
+            Some(_) => "closed",
+        }
+    }
+}
+
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {

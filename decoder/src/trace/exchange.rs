@@ -41,3 +41,14 @@ pub struct Exchange {
     /// The build that it is the front door of.
     pub build: Option<Id<Build>>,
 }
+
+impl Exchange {
+    /// `open`, `complete` or `cut-short`: as it stands in JSON.
+    pub fn state(&self) -> &'static str {
+        match (self.cut_short, self.end) {
+            (true, _) => "cut-short",
+            (false, Some(_)) => "complete",
+            (false, None) => "open",
+        }
+    }
+}

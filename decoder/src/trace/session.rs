@@ -31,6 +31,15 @@ pub struct Session {
 }
 
 impl Session {
+    /// `open`, `closed` or `refused`: as it stands in JSON.
+    pub fn state(&self) -> &'static str {
+        match (&self.refused, self.closed) {
+            (Some(_), _) => "refused",
+            (None, Some(_)) => "closed",
+            (None, None) => "open",
+        }
+    }
+
     /// Whether a build that names its session like this means this one.
     pub fn is_named(&self, named: &str) -> bool {
         same_session(named, &self.uuid)

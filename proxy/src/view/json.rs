@@ -13,6 +13,7 @@ use buildtap_decoder::event::Time;
 use buildtap_decoder::trace::{Build, Call, Content, Id, Message, Table, Trace, Transfer, Update};
 use serde::Serialize;
 
+use super::Keep;
 use fill::Filler;
 use values::SafeFormatter;
 
@@ -23,6 +24,7 @@ pub type Describe<'a> = dyn Fn(&Call, &Message) -> Option<serde_json::Value> + '
 #[derive(Debug, Default)]
 pub struct Writer {
     show_secrets: bool,
+    keep: Option<Keep>,
     connections: Written,
     sessions: Written,
     calls: Written,
@@ -67,6 +69,24 @@ impl Writer {
         }
     }
 
+    /// Writes objects of what is kept, and no others.
+    pub(super) fn keep_only(&mut self, keep: Keep) {
+        self.keep = Some(keep);
+    }
+
+    /// What follows is written at this time: ages count up to it.
+    pub(super) fn at(&mut self, now: Time) {
+        if let Some(keep) = &mut self.keep {
+            keep.at(now);
+        }
+    }
+
+    fn keeps(&self, trace: &Trace, update: &Update) -> bool {
+        self.keep
+            .as_ref()
+            .is_none_or(|keep| keep.update(trace, update))
+    }
+
     /// Appends to `out` the lines that `update` gives: none, one, or a few. Each ends with a line
     /// feed and has no other control character in it.
     pub fn update(
@@ -80,6 +100,8 @@ impl Writer {
         match update {
             Update::ConnectionClosed(id) => self.connection(trace, *id, out),
             Update::SessionClosed(id) => self.session(trace, *id, out),
+            Update::Message(_) | Update::File(..) | Update::Text(_)
+                if !self.keeps(trace, update) => {}
             Update::Message(message) => {
                 let body = match (&message.content, trace.calls.get(message.call)) {
                     (Content::Protobuf { .. }, Some(call)) => describe(call, message),
@@ -166,7 +188,7 @@ impl Writer {
 
 /// The method by which each row of a table gets its one line.
 macro_rules! once {
-    ($($name:ident in $table:ident: $Row:ident),* $(,)?) => {
+    ($($name:ident in $table:ident: $Row:ident, by $Update:ident);* $(;)?) => {
         impl Writer {
             $(fn $name(
                 &mut self,
@@ -177,7 +199,8 @@ macro_rules! once {
                 let Some(row) = trace.$table.get(id) else {
                     return;
                 };
-                if self.$table.first(&trace.$table, id) {
+                let first = self.$table.first(&trace.$table, id);
+                if first && self.keeps(trace, &Update::$Update(id)) {
                     self.line(&self.filler(trace).$name(row), out);
                 }
             })*
@@ -186,12 +209,12 @@ macro_rules! once {
 }
 
 once! {
-    connection in connections: Connection,
-    session in sessions: Session,
-    call in calls: Call,
-    exchange in exchanges: Exchange,
-    build in builds: Build,
-    finding in findings: Finding,
+    connection in connections: Connection, by ConnectionClosed;
+    session in sessions: Session, by SessionClosed;
+    call in calls: Call, by CallEnded;
+    exchange in exchanges: Exchange, by ExchangeEnded;
+    build in builds: Build, by BuildEnded;
+    finding in findings: Finding, by Finding;
 }
 
 impl Writer {
@@ -213,9 +236,16 @@ impl Writer {
         }
         for file in row.machine.open_files() {
             self.cut_files.insert((id.number(), file.id));
-            self.line(&self.filler(trace).file(id, &file), out);
+            let update = Update::File(id, Box::new(file));
+            if let Update::File(_, file) = &update
+                && self.keeps(trace, &update)
+            {
+                self.line(&self.filler(trace).file(id, file), out);
+            }
         }
-        self.line(&self.filler(trace).transfer(row), out);
+        if self.keeps(trace, &Update::TransferEnded(id)) {
+            self.line(&self.filler(trace).transfer(row), out);
+        }
     }
 
     /// The vertices of a build that were not written yet.
@@ -230,8 +260,11 @@ impl Writer {
             oldest.remove();
         }
         let written = self.vertices.insert(id.number(), build.vertices.len());
-        for vertex in build.vertices.iter().skip(written.unwrap_or(0)) {
-            self.line(&self.filler(trace).vertex(build, vertex), out);
+        let new = build.vertices.iter().enumerate();
+        for (at, vertex) in new.skip(written.unwrap_or(0)) {
+            if self.keeps(trace, &Update::Vertex(id, at)) {
+                self.line(&self.filler(trace).vertex(build, vertex), out);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod diagnosis;
 pub mod json;
+mod keep;
 mod log;
 pub mod page;
 mod paint;
@@ -24,6 +25,7 @@ use crate::error::Error;
 use crate::output::Output;
 use crate::schemas::schemas;
 use crate::watch::Show;
+pub use keep::Keep;
 use log::Log;
 use paint::Paint;
 
@@ -44,7 +46,11 @@ pub struct View {
 #[derive(Debug)]
 enum Form {
     /// For people: the log if that is wanted, else only what is wrong; and the summary.
-    Text { log: Log, all: bool },
+    Text {
+        log: Log,
+        all: bool,
+        keep: Option<Keep>,
+    },
     /// For programs.
     Json(Box<json::Writer>),
 }
@@ -60,6 +66,7 @@ impl View {
             Format::Text => Form::Text {
                 log: Log::new(paint, output.width),
                 all: args.log,
+                keep: None,
             },
             Format::Json => Form::Json(Box::new(json::Writer::new(args.show_secrets))),
         };
@@ -70,6 +77,17 @@ impl View {
             text: String::new(),
             failed: false,
         })
+    }
+
+    /// Shows all that is said of what is kept, and nothing else.
+    pub fn keep_only(&mut self, only: Keep) {
+        match &mut self.form {
+            Form::Text { all, keep, .. } => {
+                *all = true;
+                *keep = Some(only);
+            }
+            Form::Json(writer) => writer.keep_only(only),
+        }
     }
 
     /// Takes note that decoding failed, so that what is said at the end does not pass for the whole.
@@ -87,6 +105,8 @@ impl View {
             );
         }
         match &mut self.form {
+            // A summary would be of everything.
+            Form::Text { keep: Some(_), .. } => {}
             Form::Text { all, .. } => {
                 if *all {
                     self.text.push('\n');
@@ -130,14 +150,24 @@ impl Show for View {
             ..
         } = self;
         let begun = Instant::now();
+        match form {
+            Form::Text {
+                keep: Some(keep), ..
+            } => keep.at(decoder.now()),
+            Form::Text { keep: None, .. } => {}
+            Form::Json(writer) => writer.at(decoder.now()),
+        }
         while begun.elapsed() < HOLD {
             let Some(update) = decoder.take_update() else {
                 break;
             };
             let trace = decoder.trace();
             match form {
-                Form::Text { log, all: true } => log.update(trace, &update, describer, text),
-                Form::Text { log, all: false } => {
+                Form::Text {
+                    keep: Some(keep), ..
+                } if !keep.update(trace, &update) => {}
+                Form::Text { log, all: true, .. } => log.update(trace, &update, describer, text),
+                Form::Text { log, .. } => {
                     if let Update::Finding(id) = update {
                         log.finding(trace, id, text);
                     }

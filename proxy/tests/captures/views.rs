@@ -4,8 +4,8 @@
 
 use buildtap::cli::{Cli, Command};
 use buildtap::output::Output;
-use buildtap::show::show;
-use buildtap::view::View;
+use buildtap::show::{at_end, show};
+use buildtap::view::{Keep, View};
 use buildtap_decoder::describe::disturbs;
 use buildtap_decoder::{Decoder, Options};
 use clap::Parser;
@@ -30,11 +30,15 @@ fn shown(name: &str, options: &[&str], terminal: Option<usize>) -> String {
     output.colour = terminal.is_some();
     output.width = terminal;
     let mut view = View::new(&args.view, output).unwrap();
-    let mut decoder = Decoder::new(Options {
+    let options = Options {
         updates: true,
         messages: true,
         ..Options::default()
-    });
+    };
+    if let Some(filter) = args.filter {
+        view.keep_only(Keep::new(filter, at_end(&file, options.clone())));
+    }
+    let mut decoder = Decoder::new(options);
     show(&file, false, &mut decoder, &mut view, &|| false).unwrap();
     view.finish(&mut decoder).unwrap();
     std::fs::read_to_string(written.path()).unwrap()
@@ -123,4 +127,60 @@ fn no_secret_is_shown() {
     // It is there to be found.
     let told = shown("secret", &["--format", "json", "--show-secrets"], None);
     assert!(told.contains(CANARY), "{told}");
+}
+
+/// What is true of everything takes nothing away.
+#[test]
+fn a_filter_of_everything_keeps_everything() {
+    for (name, _) in CAPTURES {
+        let log = shown(name, &["--log"], None);
+        let (log, _) = log.split_once("\nclient  ").unwrap();
+        assert_eq!(shown(name, &["--filter", ""], None), log, "{name}");
+        let json = ["--format", "json", "--filter", "has(kind)"];
+        assert_eq!(shown(name, &json, None), shown(name, &json[..2], None));
+    }
+}
+
+/// Two filters of which one is true of all that has no owner keep every object between them, and
+/// none twice.
+#[test]
+fn what_one_filter_leaves_out_the_other_keeps() {
+    for (name, _) in CAPTURES {
+        let kept = |filter| {
+            let json = shown(name, &["--format", "json", "--filter", filter], None);
+            json.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut both = kept("has(service)");
+        both.extend(kept("!has(service)"));
+        both.sort();
+        let mut all = kept("");
+        all.sort();
+        assert_eq!(both, all, "{name}");
+    }
+}
+
+#[test]
+fn what_filters_keep() {
+    let filters = [
+        ("local-export", "service == FileSend && bytes > 1KiB"),
+        ("local-export", "path ~ \"sub/\" || kind == session"),
+        (
+            "local-export",
+            "kind == message && from == client && filesync",
+        ),
+        ("nested-local-export", "direction == to-client"),
+        ("buildx-failing", "status != OK"),
+        (
+            "buildx-failing",
+            "severity >= error && kind in (finding, vertex)",
+        ),
+        ("cancelled-build", "status in (CANCELLED, RESET)"),
+        ("secret", "service == Secrets"),
+        ("local-export", "state == open"),
+    ];
+    let kept = filters.map(|(name, filter)| {
+        let log = shown(name, &["--filter", filter], None);
+        format!("$ buildtap show --filter '{filter}' {name}.pcap\n{log}")
+    });
+    insta::assert_snapshot!("filtered", kept.join("\n"));
 }

@@ -7,7 +7,7 @@ use buildtap_decoder::event::{Closed, Side, Time};
 use buildtap_decoder::obligation::chain;
 use buildtap_decoder::protocol::diffcopy::{self, EntryKind, PacketType};
 use buildtap_decoder::protocol::mask::mask_text;
-use buildtap_decoder::trace::{self, BuildState, Id, Trace, TransferState, bare_session};
+use buildtap_decoder::trace::{self, Id, Trace, TransferState, bare_session};
 use buildtap_decoder::wire::http2::{error_code_name, setting_name};
 
 use super::objects::{
@@ -149,11 +149,7 @@ impl<'a> Filler<'a> {
             name: row.name.as_deref(),
             shared_key: row.shared_key.as_deref(),
             methods: &row.methods,
-            state: match (&row.refused, closed) {
-                (Some(_), _) => "refused",
-                (None, Some(_)) => "closed",
-                (None, None) => "open",
-            },
+            state: row.state(),
             opened: row.opened.into(),
             accepted: row.accepted.map(At::from),
             closed: closed.map(At::from),
@@ -283,11 +279,7 @@ impl<'a> Filler<'a> {
             connection: row.connection.number(),
             method: &row.method,
             target: &row.target,
-            state: match (row.cut_short, row.end) {
-                (true, _) => "cut-short",
-                (false, Some(_)) => "complete",
-                (false, None) => "open",
-            },
+            state: row.state(),
             status: row.status.as_ref().map(|(code, _)| *code),
             reason: row
                 .status
@@ -416,12 +408,7 @@ impl<'a> Filler<'a> {
             name: self.free(&row.name),
             inputs: &row.inputs,
             cached: row.cached,
-            state: match (&row.error, row.completed) {
-                (Some(_), _) => "failed",
-                (None, Some(_)) => "complete",
-                (None, None) if build.state == BuildState::Open => "open",
-                (None, None) => "unfinished",
-            },
+            state: build.vertex_state(row),
             started: row.started.map(At::from),
             completed: row.completed.map(At::from),
             duration_ns: row

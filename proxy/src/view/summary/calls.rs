@@ -72,10 +72,10 @@ impl<'a> Summary<'a> {
         if let Some(turn) = words::turn(self.trace, Subject::Call(call.id), self.now) {
             table.note(Style::Yellow, shorten(&printable(&turn), 3 * TEXT));
         }
-        if let Some(transfer) = call.transfer.and_then(|id| self.trace.transfers.get(id)) {
-            if let Some(evidence) = words::evidence(transfer) {
-                table.note(Style::Dim, shorten(&printable(&evidence), 3 * TEXT));
-            }
+        if let Some(transfer) = call.transfer.and_then(|id| self.trace.transfers.get(id))
+            && let Some(evidence) = words::evidence(transfer)
+        {
+            table.note(Style::Dim, shorten(&printable(&evidence), 3 * TEXT));
         }
         let step = call
             .build
