@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use buildtap_decoder::event::Side;
 use buildtap_decoder::findings;
 
 use crate::judge::is_detected;
