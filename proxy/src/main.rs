@@ -139,7 +139,7 @@ impl Watching {
             ..options(args)
         };
         let tap = Arc::new(DecodingTap::new(options).recording(recorder));
-        let view = view(args, default)?;
+        let view = view(args, default, true)?;
         let started = Showing::start(Arc::clone(&tap), view);
         let showing = started.map_err(|error| Error::System {
             doing: "start a thread",
@@ -248,13 +248,13 @@ fn redaction(args: RedactionArgs, given: &SchemaArgs) -> Result<Redaction, Error
     })
 }
 
-fn view(args: &ViewArgs, default: fn() -> Output) -> Result<View, Error> {
+fn view(args: &ViewArgs, default: fn() -> Output, live: bool) -> Result<View, Error> {
     let output = match &args.output {
         Some(path) => output_file(path)?,
         None if args.format == Format::Json => Output::stdout(),
         None => default(),
     };
-    View::new(args, output)
+    View::new(args, output, live)
 }
 
 fn output_file(path: &Path) -> Result<Output, Error> {
@@ -404,7 +404,7 @@ async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
 }
 
 fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
-    let mut view = view(&args.view, Output::stdout)?;
+    let mut view = view(&args.view, Output::stdout, args.follow)?;
     let mut decoder = Decoder::new(Options {
         messages: args.filter.is_some() || options(&args.view).messages,
         ..options(&args.view)

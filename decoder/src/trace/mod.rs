@@ -24,7 +24,7 @@ pub use build::{Build, BuildState, Exporter, Vertex, VertexProgress};
 pub use call::{Call, CallState, Flow, Reset, Status};
 pub use connection::{Connection, GoAway, Http2, Protocol, Undecodable, Versions};
 pub use exchange::Exchange;
-pub use finding::{Finding, Severity, Subject};
+pub use finding::{Confidence, Finding, Severity, Subject};
 pub use said::Said;
 pub(crate) use session::same_session;
 pub use session::{Session, SessionPath, bare_session};

@@ -38,7 +38,7 @@ pub enum Update {
     Vertex(Id<Build>, usize),
     /// A build was answered.
     BuildEnded(Id<Build>),
-    /// Something abnormal was found.
+    /// Something abnormal was found, or what was likely became certain.
     Finding(Id<Finding>),
     /// A text that somebody meant for people.
     Text(Box<Text>),

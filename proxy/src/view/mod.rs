@@ -48,16 +48,29 @@ enum Form {
     /// For people: the log if that is wanted, else only what is wrong; and the summary.
     Text {
         log: Log,
-        all: bool,
+        tells: Tells,
         keep: Option<Keep>,
     },
     /// For programs.
     Json(Box<json::Writer>),
 }
 
+/// What is told as it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tells {
+    /// Everything.
+    All,
+    /// What is wrong.
+    Findings,
+    /// Nothing: all has happened.
+    Nothing,
+}
+
 impl View {
     /// A view as the arguments say.
-    pub fn new(args: &ViewArgs, output: Output) -> Result<Self, Error> {
+    ///
+    /// If it is `live`, findings are told when they are made, and not again at the end.
+    pub fn new(args: &ViewArgs, output: Output, live: bool) -> Result<Self, Error> {
         let describer = Describer::new(schemas(&args.schemas)?, args.show_secrets);
         let paint = Paint {
             colour: output.colour,
@@ -65,7 +78,11 @@ impl View {
         let form = match args.format {
             Format::Text => Form::Text {
                 log: Log::new(paint, output.width),
-                all: args.log,
+                tells: match (args.log, live) {
+                    (true, _) => Tells::All,
+                    (false, true) => Tells::Findings,
+                    (false, false) => Tells::Nothing,
+                },
                 keep: None,
             },
             Format::Json => Form::Json(Box::new(json::Writer::new(args.show_secrets))),
@@ -82,8 +99,8 @@ impl View {
     /// Shows all that is said of what is kept, and nothing else.
     pub fn keep_only(&mut self, only: Keep) {
         match &mut self.form {
-            Form::Text { all, keep, .. } => {
-                *all = true;
+            Form::Text { tells, keep, .. } => {
+                *tells = Tells::All;
                 *keep = Some(only);
             }
             Form::Json(writer) => writer.keep_only(only),
@@ -107,8 +124,8 @@ impl View {
         match &mut self.form {
             // A summary would be of everything.
             Form::Text { keep: Some(_), .. } => {}
-            Form::Text { all, .. } => {
-                if *all {
+            Form::Text { log, tells, .. } => {
+                if *tells == Tells::All {
                     self.text.push('\n');
                 }
                 let paint = Paint {
@@ -118,6 +135,7 @@ impl View {
                     decoder.trace(),
                     decoder.now(),
                     self.failed,
+                    log.told(),
                     paint,
                     self.output.width,
                 ));
@@ -166,12 +184,11 @@ impl Show for View {
                 Form::Text {
                     keep: Some(keep), ..
                 } if !keep.update(trace, &update) => {}
-                Form::Text { log, all: true, .. } => log.update(trace, &update, describer, text),
-                Form::Text { log, .. } => {
-                    if let Update::Finding(id) = update {
-                        log.finding(trace, id, text);
-                    }
-                }
+                Form::Text { log, tells, .. } => match (tells, update) {
+                    (Tells::All, update) => log.update(trace, &update, describer, text),
+                    (Tells::Findings, Update::Finding(id)) => log.finding(trace, id, text),
+                    _ => {}
+                },
                 Form::Json(writer) => {
                     writer.update(
                         trace,

@@ -29,7 +29,7 @@ fn shown(name: &str, options: &[&str], terminal: Option<usize>) -> String {
     let mut output = Output::file(written.path()).unwrap();
     output.colour = terminal.is_some();
     output.width = terminal;
-    let mut view = View::new(&args.view, output).unwrap();
+    let mut view = View::new(&args.view, output, false).unwrap();
     let options = Options {
         updates: true,
         messages: true,

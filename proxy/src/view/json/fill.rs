@@ -444,11 +444,13 @@ impl<'a> Filler<'a> {
             id: row.id.number(),
             code: row.code,
             severity: row.severity.as_str(),
+            confidence: row.confidence().as_str(),
             waiting_on: row.waiting_on.map(Side::as_str),
             summary: self.free(&row.summary),
             advice: &row.advice,
             evidence: self.all_free(&row.evidence),
             at: row.at.into(),
+            certain: row.certain.map(At::from),
             subject: Subject { kind, id },
         }
     }
