@@ -147,7 +147,7 @@ fn a_daemon_that_is_stopped_in_mid_export_is_named() {
         &ended,
         &[
             "FileSend of exporter 0 (local) stands still",
-            "the daemon must send the rest of 1 requested file",
+            "the daemon must send the rest of large.bin",
         ],
     );
     drop(client);
