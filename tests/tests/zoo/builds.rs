@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use buildtap_decoder::event::Side::Daemon;
+use buildtap_decoder::event::Side::{Client, Daemon};
 use buildtap_fixtures::peers::grpc::code;
 use buildtap_fixtures::peers::script::{Action, ExtraCall, Mode, Output, Rule, Step, Windows};
 use buildtap_fixtures::peers::tree::{Content, Tree};
@@ -66,7 +66,7 @@ pub(crate) static ENTRIES: &[Entry] = &[
             play.client.give_up_after = Some(Duration::from_millis(300));
         },
         waits_for: None,
-        says: &["client"],
+        says: &["The client cancelled build 1"],
     },
     Entry {
         code: "cancelled-by-peer",
@@ -80,7 +80,7 @@ pub(crate) static ENTRIES: &[Entry] = &[
             play.client.give_up_after = Some(Duration::from_millis(300));
         },
         waits_for: None,
-        says: &["client"],
+        says: &["The client cancelled build 1"],
     },
     Entry {
         code: "status-before-solve",
@@ -92,8 +92,11 @@ pub(crate) static ENTRIES: &[Entry] = &[
         },
         animal: "asks for the Status of another ref",
         fault: |play| play.client.status_ref = Some("another".into()),
-        waits_for: None,
-        says: &["another"],
+        waits_for: Some(Client),
+        says: &[
+            "Status was asked for build \"another\"",
+            "which the daemon did not know",
+        ],
     },
     Entry {
         code: "gateway-build-id-missing",
@@ -118,8 +121,8 @@ pub(crate) static ENTRIES: &[Entry] = &[
             };
             play.daemon.rules = vec![Rule::new(Step::AnswerCall, missing).scope(PING)];
         },
-        waits_for: None,
-        says: &["LLBBridge.Ping"],
+        waits_for: Some(Client),
+        says: &["LLBBridge.Ping does not say for which build it is"],
     },
     Entry {
         code: "upload-rendezvous-missed",
@@ -136,8 +139,11 @@ pub(crate) static ENTRIES: &[Entry] = &[
                 .rules
                 .push(Rule::new(Step::Upload, Action::Skip));
         },
-        waits_for: None,
-        says: &["upload"],
+        waits_for: Some(Client),
+        says: &[
+            "A request waits for a context",
+            "the other half of it was not sent",
+        ],
     },
     Entry {
         code: "build-context-unread",
@@ -157,7 +163,10 @@ pub(crate) static ENTRIES: &[Entry] = &[
             play.daemon.rules.push(Rule::new(Step::ReadBody, action));
         },
         waits_for: Some(Daemon),
-        says: &["daemon"],
+        says: &[
+            "The daemon has answered with an error",
+            "dockerfile parse error",
+        ],
     },
     Entry {
         code: "image-load-stalled",
@@ -180,6 +189,9 @@ pub(crate) static ENTRIES: &[Entry] = &[
             play.daemon.rules.push(load);
         },
         waits_for: Some(Daemon),
-        says: &["/images/load"],
+        says: &[
+            "is held up by `POST /images/load`",
+            "the engine does not read",
+        ],
     },
 ];

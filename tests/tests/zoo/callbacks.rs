@@ -196,8 +196,8 @@ pub(crate) static ENTRIES: &[Entry] = &[
             let gives_up = Rule::new(Step::Vertex, too_many);
             play.daemon.rules.push(gives_up);
         },
-        waits_for: None,
-        says: &["olicy"],
+        waits_for: Some(Client),
+        says: &["The client's policy has not decided about", "alpine"],
     },
     Entry {
         code: "exporter-id-unknown",

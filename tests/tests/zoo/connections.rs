@@ -9,6 +9,7 @@ use buildtap_fixtures::peers::tree::{Content, Tree};
 use bytes::Bytes;
 
 use crate::between::Between;
+use crate::sessions::HEALTH;
 use crate::table::{Entry, Play, build, checked, large, nested, solve, tar};
 
 /// A build by a container's builder, as buildx makes one.
@@ -83,10 +84,25 @@ pub(crate) static ENTRIES: &[Entry] = &[
         code: "exec-stream-not-demultiplexed",
         twin: "a client that takes the frames off what an exec sends",
         play: exec,
-        animal: "takes the frames of an exec for HTTP/2",
+        animal: "takes the frames of an exec for HTTP/2, and gives up at the first of them",
+        fault: |play| {
+            play.client.demultiplexes = false;
+            play.client.windows.max_frame = 16_384;
+        },
+        waits_for: Some(Client),
+        says: &[
+            "The client does not understand the stream of an exec",
+            "frames of 8 bytes",
+        ],
+    },
+    Entry {
+        code: "exec-stream-not-demultiplexed",
+        twin: "a client that takes the frames off what an exec sends",
+        play: exec,
+        animal: "takes the frames of an exec for HTTP/2, and waits for the rest of the first, which seems to be long",
         fault: |play| play.client.demultiplexes = false,
-        waits_for: None,
-        says: &["client"],
+        waits_for: Some(Client),
+        says: &["The client does not understand the stream of an exec"],
     },
     Entry {
         code: "dial-stdio-failed",
@@ -119,24 +135,30 @@ pub(crate) static ENTRIES: &[Entry] = &[
                 .push(Rule::new(Step::Tunnel, Action::Hang));
         },
         waits_for: Some(Daemon),
-        says: &["connection"],
+        says: &["Nobody answers at the far end of the tunnel"],
     },
     Entry {
         code: "control-connection-silent",
-        twin: "a daemon that goes on after a step",
+        twin: "a daemon that checks the health of the session all the time",
         play: || {
             let mut play = solve();
             play.daemon.health_interval = Duration::from_millis(200);
             play
         },
-        animal: "nothing is said on the connection of the build any more, while the session is alive",
+        animal: "a daemon says nothing any more, not even health checks, as when a gateway has forgotten the connection",
         fault: |play| {
+            play.client.give_up_after = Some(Duration::from_secs(60));
+            play.daemon.rules.push(
+                Rule::new(Step::StartCall, Action::Hang)
+                    .scope(HEALTH)
+                    .after(3),
+            );
             play.daemon
                 .rules
                 .push(Rule::new(Step::Vertex, Action::Hang).after(5));
         },
         waits_for: Some(Daemon),
-        says: &["connection"],
+        says: &["has gone silent: the daemon has said nothing for 30."],
     },
     Entry {
         code: "goaway",
@@ -160,7 +182,7 @@ pub(crate) static ENTRIES: &[Entry] = &[
             play.daemon.rules.push(gone.after(1));
         },
         waits_for: None,
-        says: &["daemon"],
+        says: &["The daemon is gone"],
     },
     Entry {
         code: "flow-control-stall",
@@ -200,7 +222,10 @@ pub(crate) static ENTRIES: &[Entry] = &[
                 .push(Rule::new(Step::EndArchive, Action::Hang));
         },
         waits_for: Some(Daemon),
-        says: &["daemon"],
+        says: &[
+            "the archive came to its end",
+            "the daemon does not end the stream",
+        ],
     },
     Entry {
         code: "message-too-large",
@@ -236,7 +261,7 @@ pub(crate) static ENTRIES: &[Entry] = &[
         // Alert, version 3.3, 2 bytes: fatal, unexpected_message (RFC 8446 §6).
         fault: |play| answer(play, &[0x15, 3, 3, 0, 2, 2, 10]),
         waits_for: None,
-        says: &["TLS"],
+        says: &["the daemon speaks TLS and the client does not"],
     },
     Entry {
         code: "http2-violation",

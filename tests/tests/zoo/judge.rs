@@ -127,6 +127,8 @@ impl Entry {
         match self.code {
             // Whoever is given up ends build and session in any order.
             "session-closed-early" => Some(Duration::from_secs(1)),
+            // Health checks come every 5 s.
+            "control-connection-silent" => Some(Duration::from_secs(30)),
             // As long as BuildKit looks for a session, and more than a server takes for its SETTINGS.
             "handshake-timeout" | "tunnel-not-ready" => Some(Duration::from_secs(5)),
             // Twice as long as the Go client waits.

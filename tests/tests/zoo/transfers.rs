@@ -345,6 +345,6 @@ pub(crate) static ENTRIES: &[Entry] = &[
         animal: "builds another context under the shared key of a build that goes on",
         fault: |play| play.second.as_mut().unwrap().shared_key = "first".into(),
         waits_for: None,
-        says: &["first"],
+        says: &["have the same shared key and sync different files"],
     },
 ];
