@@ -263,8 +263,11 @@ fn preview_bytes(update: &Update) -> usize {
     match update {
         Update::Message(message) => match &message.content {
             Content::Protobuf { body, .. } => body.len(),
-            Content::Packet { path, .. } => path.as_ref().map_or(0, |path| path.len()),
-            Content::Bytes { .. } => 0,
+            Content::Packet { path, body, .. } => {
+                let path = path.as_ref().map_or(0, |path| path.len());
+                path.saturating_add(body.len())
+            }
+            Content::Bytes { body, .. } => body.len(),
         },
         Update::Text(text) => text.text.len(),
         Update::Said(said) => said.weight(),

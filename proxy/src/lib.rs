@@ -17,6 +17,8 @@
 //! | [`output`] | where that goes |
 //! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`], [`explain`] | the commands of these names |
 //! | [`diagnose`] | findings, the cause before what follows from it |
+//! | [`screen`] | the terminal UI on a relay, or on a capture |
+//! | [`pane`] | the command in a terminal of its own |
 //! | [`stall`] | whether anything can still move |
 //! | [`error`], [`notice`] | sentences for the operator |
 //!
@@ -42,11 +44,13 @@ pub mod export;
 pub mod listen;
 pub mod notice;
 pub mod output;
+pub mod pane;
 pub mod record;
 pub mod redact;
 pub mod relay;
 pub mod replay;
 pub mod schemas;
+pub mod screen;
 pub mod show;
 pub mod stall;
 pub mod stream;

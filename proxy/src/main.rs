@@ -12,7 +12,7 @@ use buildtap::child::Signals;
 use buildtap::cli::{
     Cli, Command, DemoArgs, DiagnoseArgs, DiagnosisFormat, ExplainArgs, ExportArgs, Format,
     PlayedSide, ProxyArgs, RecordingArgs, RedactArgs, RedactionArgs, ReplayArgs, RunArgs, Scenario,
-    SchemaArgs, ShowArgs, ViewArgs,
+    SchemaArgs, ScreenArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
@@ -23,10 +23,12 @@ use buildtap::explain;
 use buildtap::export::export;
 use buildtap::notice::{Notice, Notices};
 use buildtap::output::Output;
+use buildtap::pane;
 use buildtap::record::{self, Ending, Recorded, Recorder};
 use buildtap::redact::{Redacted, redact};
 use buildtap::replay;
 use buildtap::schemas::schemas;
+use buildtap::screen::{self, LiveFeed, Screen};
 use buildtap::show::{at_end, show};
 use buildtap::stall;
 use buildtap::tap::Tap;
@@ -41,11 +43,23 @@ use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use buildtap_fixtures::replay::Outcome;
-use clap::Parser;
+use buildtap_tui::model::Progress;
+use clap::{CommandFactory, Parser};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let on_run = matches!(cli.command, Command::Run(_));
+    let cli = match Cli::parse() {
+        // On a terminal the screen is what one wants to see.
+        Cli { command: None } if screen::is_possible() => {
+            Cli::parse_from(["buildtap", "proxy", "--tui"])
+        }
+        cli => cli,
+    };
+    let Some(command) = cli.command else {
+        // As if clap had refused it.
+        eprintln!("{}", Cli::command().render_help());
+        return ExitCode::from(USAGE);
+    };
+    let on_run = matches!(command, Command::Run(_));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .on_thread_start(stand_back)
@@ -62,7 +76,7 @@ fn main() -> ExitCode {
             );
         }
     };
-    let done = match cli.command {
+    let done = match command {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Proxy(args) => runtime.block_on(proxy(args)),
         Command::Demo(args) => runtime.block_on(play(args)),
@@ -73,6 +87,10 @@ fn main() -> ExitCode {
         Command::Show(args) => {
             let _context = runtime.enter();
             show_file(args)
+        }
+        Command::View(args) => {
+            let _context = runtime.enter();
+            view_file(&args)
         }
         Command::Redact(args) => redact_file(args),
         Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
@@ -123,8 +141,16 @@ fn failed(error: &Error, on_run: bool) -> ExitCode {
 /// Something that is being watched, and the thread that shows it.
 struct Watching {
     tap: Arc<DecodingTap>,
-    showing: Showing<View>,
+    shown: Shown,
     recording: Option<Recording>,
+}
+
+/// How it is shown.
+enum Shown {
+    /// As lines.
+    Lines(Showing<View>),
+    /// On a screen, and as lines when that is left.
+    Screen(Screen, Showing<LiveFeed>, Box<View>),
 }
 
 impl Watching {
@@ -132,22 +158,34 @@ impl Watching {
         args: &ViewArgs,
         default: fn() -> Output,
         recording: Option<Recording>,
+        screen: Option<(Screen, LiveFeed)>,
     ) -> Result<Self, Error> {
         let recorder = recording.as_ref().map(|it| Arc::clone(&it.recorder));
         let options = Options {
             redact: recording.as_ref().and_then(|it| it.redaction.clone()),
             ..options(args)
         };
+        let options = match screen {
+            Some(_) => screen::options(options),
+            None => options,
+        };
         let tap = Arc::new(DecodingTap::new(options).recording(recorder));
         let view = view(args, default, true)?;
-        let started = Showing::start(Arc::clone(&tap), view);
-        let showing = started.map_err(|error| Error::System {
+        let failed = |error| Error::System {
             doing: "start a thread",
             error,
-        })?;
+        };
+        let watched = Arc::clone(&tap);
+        let shown = match screen {
+            None => Shown::Lines(Showing::start(watched, view).map_err(failed)?),
+            Some((screen, feed)) => {
+                let showing = Showing::start(watched, feed).map_err(failed)?;
+                Shown::Screen(screen, showing, Box::new(view))
+            }
+        };
         Ok(Watching {
             tap,
-            showing,
+            shown,
             recording,
         })
     }
@@ -158,7 +196,16 @@ impl Watching {
 
     /// Shows what is left, and the summary.
     fn finish(self) {
-        if let Some(mut view) = self.showing.finish() {
+        let view = match self.shown {
+            Shown::Lines(showing) => showing.finish(),
+            Shown::Screen(screen, showing, view) => {
+                if let Err(error) = screen.close() {
+                    eprintln!("buildtap: {error}.");
+                }
+                showing.finish().map(|_| *view)
+            }
+        };
+        if let Some(mut view) = view {
             if self.tap.failed() {
                 view.decoding_failed();
             }
@@ -276,22 +323,71 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
         socket_parent: command::socket_parent(&environment),
         notices: Notices::stderr(),
     };
+    let screen = match args.tui {
+        true => Some(open_screen(named(&options.command), &args.view)?),
+        false => None,
+    };
+    let shared = screen
+        .as_ref()
+        .map(|(screen, _)| Arc::clone(screen.shared()));
+    let left = screen.as_ref().map(|(screen, _)| screen.left());
+    let mut options = options;
+    if let Some((screen, _)) = &screen {
+        options.notices = screen.notices();
+    }
     let recording = Recording::start(
         args.recording,
         Some(&options.command),
         &args.view,
         &options.notices,
     )?;
-    let watching = Watching::start(&args.view, Output::stderr, recording)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording, screen)?;
     let show_secrets = args.view.show_secrets;
     let stalled = OnceLock::new();
     let give_up = nothing_moves(&watching.tap, args.fail_on_stall, show_secrets, &stalled);
-    let status = command::run(options, watching.tap(), |_| (), give_up).await;
+    let status = match (shared, left) {
+        (Some(shared), Some(left)) => {
+            let shown = Arc::clone(&shared);
+            let mut signals = signals()?;
+            let start =
+                |command: &[OsString], environment: &_| pane::start(command, environment, &shown);
+            let mut left = std::pin::pin!(left);
+            let give_up = async {
+                tokio::select! {
+                    () = give_up => {}
+                    () = &mut left => {}
+                }
+            };
+            let run = command::run_in(options, start, watching.tap(), |_| (), give_up);
+            // A signal ends the screen, too; the command gets it where it is waited for.
+            let stop = async {
+                signals.stop().await;
+                shared.stop();
+                std::future::pending().await
+            };
+            let status = tokio::select! {
+                status = run => status,
+                () = stop => unreachable!("it never completes"),
+            };
+            if status.is_ok() && stalled.get().is_none() {
+                shared.set_progress(Progress::Over(None));
+                tokio::select! {
+                    () = screen::left(&shared) => {}
+                    () = signals.stop() => {}
+                }
+            }
+            status
+        }
+        _ => command::run(options, watching.tap(), |_| (), give_up).await,
+    };
     // A command that did not run said nothing.
     match status {
         Err(error @ Error::Child(_)) => {
             if let Some(recording) = watching.recording {
                 recording.recorder.finish();
+            }
+            if let Shown::Screen(screen, ..) = watching.shown {
+                screen.close()?;
             }
             return Err(error);
         }
@@ -350,9 +446,32 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
         notices: Notices::stderr(),
     };
     let mut signals = signals()?;
+    let screen = match args.tui {
+        true => Some(open_screen("proxy".into(), &args.view)?),
+        false => None,
+    };
+    let mut options = options;
+    if let Some((screen, _)) = &screen {
+        options.notices = screen.notices();
+    }
+    let left = screen
+        .as_ref()
+        .map(|(screen, _)| (screen.listening(), screen.left()));
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
-    let watching = Watching::start(&args.view, Output::stderr, recording)?;
-    let done = command::proxy(options, watching.tap(), print_listening, signals.stop()).await;
+    let watching = Watching::start(&args.view, Output::stderr, recording, screen)?;
+    let tap = watching.tap();
+    let done = match left {
+        None => command::proxy(options, tap, print_listening, signals.stop()).await,
+        Some((on_listening, left)) => {
+            let shutdown = async {
+                tokio::select! {
+                    () = signals.stop() => {}
+                    () = left => {}
+                }
+            };
+            command::proxy(options, tap, on_listening, shutdown).await
+        }
+    };
     watching.finish();
     done?;
     Ok(ExitCode::SUCCESS)
@@ -363,12 +482,47 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
         Scenario::Build => scenario::demo_build(),
         Scenario::Hang => scenario::demo_hang(),
     };
-    let watching = Watching::start(&args.view, Output::stdout, None)?;
+    let screen = match args.tui {
+        true => Some(open_screen("demo".into(), &args.view)?),
+        false => None,
+    };
+    let left = screen.as_ref().map(|(screen, _)| screen.left());
+    let watching = Watching::start(&args.view, Output::stdout, None, screen)?;
     let socket_parent = command::socket_parent(&Environment::of_process());
-    let ending = demo::play(scene, watching.tap(), socket_parent).await;
+    let playing = demo::play(scene, watching.tap(), socket_parent);
+    let ending = match left {
+        None => playing.await,
+        Some(left) => {
+            let mut left = std::pin::pin!(left);
+            tokio::select! {
+                () = &mut left => Ok("the screen was left.".to_owned()),
+                ending = playing => {
+                    if let Shown::Screen(screen, ..) = &watching.shown {
+                        screen.over(None);
+                    }
+                    left.await;
+                    ending
+                }
+            }
+        }
+    };
     watching.finish();
     eprintln!("buildtap: the demo's client says: {}", ending?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// A command as it was typed.
+fn named(command: &[OsString]) -> String {
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+/// Takes the terminal.
+fn open_screen(name: String, args: &ViewArgs) -> Result<(Screen, LiveFeed), Error> {
+    if !screen::is_possible() {
+        return Err(Error::NoTerminal);
+    }
+    Screen::open(name, &args.schemas, args.show_secrets)
 }
 
 async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
@@ -452,6 +606,17 @@ fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
             return Err(error.into());
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn view_file(args: &ScreenArgs) -> Result<ExitCode, Error> {
+    let mut signals = signals()?;
+    screen::view(args, |shared| {
+        tokio::spawn(async move {
+            signals.stop().await;
+            shared.stop();
+        });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -80,11 +80,15 @@ pub enum Content {
         /// The path of the entry whose id it carries, where that was announced and kept. The transfer
         /// forgets it at its end, which may come before this message is looked at.
         path: Option<Box<str>>,
+        /// The beginning of the message as it was sent; contents of files are not kept.
+        body: Bytes,
     },
     /// A slice of an archive, of a tunnel or of a socket: contents are not kept.
     Bytes {
         /// How many bytes it carries.
         payload: u64,
+        /// The beginning of the message as it was sent; empty for tunnels and sockets.
+        body: Bytes,
     },
 }
 

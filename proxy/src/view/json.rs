@@ -229,7 +229,7 @@ impl Writer {
         };
         let is_new = self.findings.first(&trace.findings, id);
         let is_surer = row.certain.is_some() && self.certain.first(&trace.findings, id);
-        if is_new || is_surer {
+        if (is_new || is_surer) && self.keeps(trace, &Update::Finding(id)) {
             self.line(&self.filler(trace).finding(row), out);
         }
     }

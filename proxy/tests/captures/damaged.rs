@@ -30,7 +30,7 @@ fn views() -> Vec<ViewArgs> {
         .map(|form| {
             let arguments = [&["buildtap", "show", "FILE"], *form].concat();
             match Cli::parse_from(arguments).command {
-                Command::Show(args) => args.view,
+                Some(Command::Show(args)) => args.view,
                 other => panic!("{other:?}"),
             }
         })

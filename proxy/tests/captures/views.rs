@@ -22,7 +22,7 @@ fn shown(name: &str, options: &[&str], terminal: Option<usize>) -> String {
     let arguments = ["buildtap", "show"].iter().chain(options);
     let arguments = arguments.map(std::ffi::OsString::from);
     let cli = Cli::try_parse_from(arguments.chain([file.clone().into()])).unwrap();
-    let Command::Show(args) = cli.command else {
+    let Some(Command::Show(args)) = cli.command else {
         panic!("{:?}", cli.command)
     };
     let written = tempfile::NamedTempFile::new().unwrap();

@@ -223,10 +223,10 @@ impl<'a> Filler<'a> {
             at: message.at.into(),
             content: match &message.content {
                 trace::Content::Protobuf { cut, .. } => Content::Protobuf { body, cut: *cut },
-                trace::Content::Packet { packet, path } => Content::Packet {
+                trace::Content::Packet { packet, path, .. } => Content::Packet {
                     packet: self.packet(packet, path.as_deref()),
                 },
-                trace::Content::Bytes { payload } => Content::Bytes { payload: *payload },
+                trace::Content::Bytes { payload, .. } => Content::Bytes { payload: *payload },
             },
         }
     }
