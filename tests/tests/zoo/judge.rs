@@ -67,8 +67,14 @@ fn is_said(entry: &Entry, first: &Value) -> Result<(), String> {
         return Err(format!("{waits_for:?} should be waited for"));
     }
     let summary = first["summary"].as_str().unwrap_or_default();
-    if let Some(side) = waits_for.filter(|side| !summary.contains(*side)) {
-        return Err(format!("the sentence does not name the {side}"));
+    let names = match entry.waits_for {
+        // In a scene with an engine and a builder, or a tunnel to one, these are the daemons.
+        Some(Side::Daemon) => &["daemon", "engine", "far end of the tunnel"][..],
+        Some(Side::Client) => &["client"],
+        None => &[""],
+    };
+    if !names.iter().any(|name| summary.contains(name)) {
+        return Err("the sentence does not name who must act".to_owned());
     }
     match entry.says.iter().find(|it| !summary.contains(**it)) {
         Some(wanted) => Err(format!("{wanted:?} is not said")),
@@ -93,7 +99,8 @@ fn is_the_cause(entry: &Entry, diagnosis: &Value) -> Result<(), String> {
 fn is_said_in_time(entry: &Entry, first: &Value, trace: &Trace) -> Result<(), String> {
     let at = first["at"].as_str().unwrap();
     let is_stall = findings::find(entry.code).is_some_and(|entry| entry.stall);
-    if let Some(patience) = entry.patience() {
+    let is_certain = first["certain"] == first["at"];
+    if let Some(patience) = entry.patience().filter(|_| is_stall || !is_certain) {
         let silence = silence(trace, first).ok_or("there was no event before it")?;
         let late = silence.saturating_sub(patience);
         let early = patience.saturating_sub(silence);
@@ -130,7 +137,9 @@ impl Entry {
             // Health checks come every 5 s.
             "control-connection-silent" => Some(Duration::from_secs(30)),
             // As long as BuildKit looks for a session, and more than a server takes for its SETTINGS.
-            "handshake-timeout" | "tunnel-not-ready" => Some(Duration::from_secs(5)),
+            "handshake-timeout" | "tunnel-not-ready" | "exec-stream-not-demultiplexed" => {
+                Some(Duration::from_secs(5))
+            }
             // Twice as long as the Go client waits.
             "status-never-ends" => Some(Duration::from_secs(10)),
             // The limit is known, and the call that reaches it is seen.
@@ -160,6 +169,13 @@ fn silence(trace: &Trace, finding: &Value) -> Option<Duration> {
         let mut rows = trace.of_kind(kind);
         rows.find(|row| row["id"] == subject["id"])
     };
+    let at = |text: &Value| humantime::parse_rfc3339(text.as_str()?).ok();
+    let found = at(&finding["at"])?;
+    if subject["kind"] == "exchange" {
+        return found
+            .duration_since(at(&of_kind("exchange")?["answered"])?)
+            .ok();
+    }
     let call = match subject["kind"].as_str()? {
         "transfer" => of_kind("transfer")?["call"].clone(),
         "call" => subject["id"].clone(),
@@ -170,8 +186,6 @@ fn silence(trace: &Trace, finding: &Value) -> Option<Duration> {
         Some("call") => object["id"] == call,
         _ => false,
     };
-    let at = |text: &Value| humantime::parse_rfc3339(text.as_str()?).ok();
-    let found = at(&finding["at"])?;
     let events = trace.all().iter().filter(is_of_it);
     let times = events.flat_map(|object| [at(&object["at"]), at(&object["start"])]);
     let before = times.flatten().filter(|at: &SystemTime| *at < found);

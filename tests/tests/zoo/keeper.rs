@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use buildtap_decoder::findings;
 use buildtap_fixtures::peers::client::Ending;
 use buildtap_fixtures::peers::net::Address;
 use buildtap_fixtures::peers::scenario;
@@ -24,6 +25,9 @@ use crate::table::{Entry, Kind, Play, entries};
 
 /// How soon a wait is reported: nothing that is healthy here takes so long.
 pub(crate) const STALL_AFTER: Duration = Duration::from_millis(500);
+
+/// How long a play may take to its end after something was found that is no stall.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// Plays that go on at a time: they mostly wait.
 const AT_A_TIME: usize = 6;
@@ -158,7 +162,13 @@ pub(crate) fn watch(entry: &Entry, kind: Kind) -> Seen {
             .env(PLAYED, format!("{place} {kind_name}"));
         let mut process = Process::start(&mut command);
         if kind == Kind::Animal && process.runs_until("a finding", found) {
-            process.signal_group(Signal::INT);
+            // What does not hang comes to its end by itself.
+            let is_stall = findings::find(entry.code).is_some_and(|entry| entry.stall);
+            let begun = Instant::now();
+            let patience = if is_stall { Duration::ZERO } else { ENDING };
+            if process.runs_until("the end", || begun.elapsed() >= patience) {
+                process.signal_group(Signal::INT);
+            }
         }
         process.finish()
     };

@@ -301,21 +301,25 @@ pub(crate) static ENTRIES: &[Entry] = &[
     },
     Entry {
         code: "stat-order-violation",
-        twin: "a client that lists its context as a walk does",
-        play: build,
-        animal: "lists its context in the opposite order",
+        twin: "a client that lists its files in order",
+        play: || {
+            let mut play = build();
+            play.client.context = Tree::new().text("a", "").text("b", "").text("c", "");
+            play
+        },
+        animal: "lists its files in the opposite order",
         fault: |play| play.client.sending.order = Listing::Reversed,
         waits_for: None,
         says: &["the client announces", "paths must ascend"],
     },
     Entry {
         code: "stat-order-violation",
-        twin: "a daemon that lists its export as a walk does",
+        twin: "a daemon that lists a directory before what is in it",
         play: build,
-        animal: "a daemon lists its export in the opposite order",
+        animal: "a daemon lists what is in a directory before that",
         fault: |play| play.daemon.sending.order = Listing::Reversed,
         waits_for: None,
-        says: &["the daemon announces", "paths must ascend"],
+        says: &["the daemon announces out/share/version"],
     },
     Entry {
         code: "file-changed-during-transfer",
