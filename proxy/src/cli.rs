@@ -155,7 +155,7 @@ what it waited for; 1 if the capture cannot be read; 2 for wrong usage.";
 
 const EXPLAIN_HELP: &str = "\
 Examples:
-  buildtap explain                          all findings, also those that buildtap does not find yet
+  buildtap explain                          all findings
   buildtap explain packets-read-as-bytes
 
 Exit status: 2 if there is no such finding.";

@@ -146,6 +146,10 @@ impl Node {
     pub(crate) fn chunk(&mut self, core: &mut Core, from: Side, bytes: &[u8]) {
         let now = core.now;
         let taken = self.taken.get_mut(from);
+        let is_first = *taken == 0;
+        if is_first || matches!(self.layer, Layer::Opaque) {
+            doctor::tls(core, self.id, from, bytes, is_first);
+        }
         *taken = taken.saturating_add(bytes.len() as u64);
         if let Some(connection) = core.trace.connections.get_mut(self.id) {
             let count = connection.bytes.get_mut(from);
@@ -394,15 +398,7 @@ fn open(
 
 /// Who ended a connection: who reset it, or who was the first to send no more.
 pub(super) fn who_ended(core: &Core, id: Id<Connection>, how: Option<Closed>) -> Option<Side> {
-    if let Some(Closed::Reset { by }) = how {
-        return by;
-    }
-    match core.trace.connections.get(id)?.half_closed.0 {
-        [Some(client), Some(daemon)] if client <= daemon => Some(Side::Client),
-        [Some(_), None] => Some(Side::Client),
-        [_, Some(_)] => Some(Side::Daemon),
-        [None, None] => None,
-    }
+    core.trace.connections.get(id)?.ended_by(how)
 }
 
 /// Notes that what `from` sends is not decoded from here on.
