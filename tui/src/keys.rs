@@ -386,6 +386,27 @@ pub const KEYS: &[Binding] = &[
         "look from further away",
     ),
     key(
+        View("Timeline"),
+        &["h", "←"],
+        A::Left,
+        "earlier",
+        "what was earlier",
+    ),
+    key(
+        View("Timeline"),
+        &["l", "→"],
+        A::Right,
+        "later",
+        "what was later",
+    ),
+    key(
+        View("Timeline"),
+        &["Space"],
+        A::Toggle,
+        "fit",
+        "as wide as what is under the cursor; again for everything",
+    ),
+    key(
         View("Transfer"),
         &["h", "←"],
         A::Left,

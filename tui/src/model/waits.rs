@@ -63,7 +63,9 @@ pub fn waits(trace: &Trace, now: Time) -> Vec<Wait> {
             add(&mut waits, &obligation, &obligation, String::new());
             continue;
         };
-        if let Some(innermost) = chain.innermost() {
+        let innermost = chain.innermost();
+        let is_cause = |it: &&Obligation| it.state == State::Waiting || is_slow(it, trace, now);
+        if let Some(innermost) = innermost.filter(is_cause) {
             add(
                 &mut waits,
                 innermost,
@@ -103,7 +105,7 @@ pub fn waits(trace: &Trace, now: Time) -> Vec<Wait> {
 
 /// Adds the cause of a chain, or what it blocks if it is known.
 fn add(waits: &mut Vec<Wait>, cause: &Obligation, outermost: &Obligation, sentence: String) {
-    let Some(side) = cause.side.filter(|_| cause.state != State::Idle) else {
+    let Some(side) = cause.side else {
         return;
     };
     let known = waits
