@@ -10,3 +10,4 @@ mod graph;
 mod memory;
 mod misbehaving;
 mod replay;
+mod screen;

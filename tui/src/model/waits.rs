@@ -74,6 +74,22 @@ pub fn waits(trace: &Trace, now: Time) -> Vec<Wait> {
             );
         }
     }
+    for wait in &mut waits {
+        // Told from the build on, where it is one that waits.
+        let builds = wait
+            .blocks
+            .iter()
+            .filter(|it| matches!(it, Subject::Build(_)));
+        let chains = builds.filter_map(|build| chain(trace, *build, now));
+        let same = |it: &&Obligation| it.subject == wait.subject;
+        let told = chains
+            .filter(|chain| chain.innermost().filter(same).is_some())
+            .map(|chain| chain.sentence().to_owned())
+            .next();
+        if let Some(sentence) = told {
+            wait.sentence = sentence;
+        }
+    }
     for finding in trace.findings.iter() {
         if !findings::stands(trace, finding, now) {
             continue;
