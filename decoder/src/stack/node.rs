@@ -199,11 +199,10 @@ impl Node {
         };
         let of_side = seen.get_mut(from);
         of_side.append(bytes, core.locate(bytes));
-        if of_side.bytes.len() > SNIFF_LIMIT {
-            self.opaque(core, "it is neither HTTP/1.1 nor HTTP/2");
-            return;
-        }
+        // A request may come together with all of a large body.
+        let is_much = of_side.bytes.len() > SNIFF_LIMIT;
         match guess(seen) {
+            Guess::Wait if is_much => self.opaque(core, "it is neither HTTP/1.1 nor HTTP/2"),
             Guess::Wait => (),
             Guess::Http1 => {
                 self.layer_is(core, Protocol::Http1, |_, id| {
