@@ -147,7 +147,11 @@ impl App {
                 self.said = Some(note.clone());
             }
         }
-        let tabs: Vec<Tab> = self.views.iter().map(|(tab, _)| *tab).collect();
+        // There is nothing to compare most of the time.
+        let open = self.tab();
+        let tabs = self.views.iter().map(|(tab, _)| *tab);
+        let tabs = tabs.filter(|tab| *tab != Tab::Diff || store.diff.is_some() || *tab == open);
+        let tabs: Vec<Tab> = tabs.collect();
         let mut places = frame::places(area);
         let tab = self.tab();
         if let Some(pane) = &store.pane {
@@ -338,7 +342,7 @@ impl App {
 
     /// What a key does where the view does nothing else with it.
     fn general(&mut self, action: Action, store: &Store, now: Time) {
-        let count = self.views.len().max(1);
+        let count = self.views.len() - usize::from(store.diff.is_none());
         match action {
             Action::Quit => self.quit(store),
             Action::Type if store.pane.as_ref().is_some_and(|it| it.ended().is_none()) => {

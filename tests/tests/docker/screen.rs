@@ -28,6 +28,8 @@ fn each_view_is_seen_of_a_live_build_and_the_terminal_is_given_back() {
         "docker",
         "build",
         "--progress=plain",
+        "--network",
+        "none",
         "-o",
         &output,
         &context,
