@@ -44,6 +44,7 @@ pub mod explain;
 pub mod export;
 pub mod listen;
 pub mod notice;
+pub mod otlp;
 pub mod output;
 pub mod pane;
 pub mod record;

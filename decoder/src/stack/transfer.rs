@@ -7,13 +7,14 @@ use super::seam::{Seam, Seams};
 use super::slices::Slices;
 use crate::core::Core;
 use crate::doctor;
-use crate::event::Side;
+use crate::event::{Side, Time};
 use crate::origin::Joined;
 use crate::protocol::diffcopy::{Evidence, Machine, Packet, PacketReader, PacketType, Step};
 use crate::protocol::metadata;
 use crate::redact;
 use crate::trace::{
-    Call, CallState, Content, Direction, Flavour, Id, PerSide, Transfer, TransferState, Update,
+    Awaited, Call, CallState, Content, Direction, Flavour, Id, PerSide, Transfer, TransferState,
+    Update,
 };
 
 /// Text of an ERR packet beyond which it is nothing that somebody reads.
@@ -30,6 +31,8 @@ pub(super) struct TransferStream {
     readers: PerSide<Reader>,
     /// Bytes that the entries take of what all may take together.
     entry_bytes: usize,
+    /// When somebody last sent a message.
+    last: Time,
     is_over: bool,
 }
 
@@ -46,8 +49,23 @@ struct Reader {
     error: Joined,
     /// Whether the message that is being read has had any bytes.
     any: bool,
+    /// How many bytes at the end of what was read are zeros, up to [`ARCHIVE_END`].
+    zeros: usize,
     /// The beginning of that message, for showing it.
     beginning: Vec<u8>,
+}
+
+/// A tar archive ends with two blocks of zeros (POSIX `pax`).
+const ARCHIVE_END: usize = 1_024;
+
+/// How many of the last bytes are zeros, up to [`ARCHIVE_END`], after `before` of them and a slice.
+fn zeros(before: usize, slice: &[u8]) -> usize {
+    let last = slice.iter().rev().take(ARCHIVE_END);
+    let zeros = last.take_while(|byte| **byte == 0).count();
+    match zeros == slice.len() {
+        true => before.saturating_add(zeros).min(ARCHIVE_END),
+        false => zeros,
+    }
 }
 
 /// Bytes kept of a message, for showing it.
@@ -134,6 +152,7 @@ impl TransferStream {
             evidence: Vec::new(),
             machine: Machine::new(sender, start),
             bytes: 0,
+            archive_end: None,
             state: TransferState::Open,
             error: None,
             start,
@@ -149,6 +168,7 @@ impl TransferStream {
             sender_spoke: false,
             readers: PerSide::default(),
             entry_bytes: 0,
+            last: start,
             is_over: false,
         };
         if let Some(method) = method {
@@ -240,6 +260,7 @@ impl TransferStream {
             archive,
             files,
             error,
+            zeros: ending,
             ..
         } = self.readers.get_mut(from);
         if look {
@@ -254,6 +275,7 @@ impl TransferStream {
                 _ => {}
             }),
             Flavour::Bytes | Flavour::Unknown => slices.feed(body, |slice| {
+                *ending = zeros(*ending, slice);
                 if drop {
                     core.blank(slice);
                 } else if look {
@@ -270,19 +292,24 @@ impl TransferStream {
             self.sender_spoke = true;
             self.weigh(core, Evidence::EmptyFirstMessage);
         }
+        let since = std::mem::replace(&mut self.last, core.now);
         let flavour = self.flavour;
         let reader = self.readers.get_mut(from);
         reader.mask(core, from);
         if flavour != Flavour::Packet {
             let payload = reader.slices.finish();
             if from == self.sender {
+                let now = core.now;
+                let ends = reader.zeros >= ARCHIVE_END;
                 if let Some(transfer) = core.trace.transfers.get_mut(self.transfer) {
                     transfer.bytes = transfer.bytes.saturating_add(payload);
+                    transfer.archive_end = ends.then_some(now);
                 }
             } else if flavour == Flavour::Bytes {
                 doctor::receiver_spoke(core, self.transfer);
             }
             let body = self.readers.get_mut(from).kept(KEPT_OF_CONTENTS);
+            self.waited(core, since, from, Awaited::Slice);
             return Content::Bytes { payload, body };
         }
         match reader.packet.finish() {
@@ -298,6 +325,7 @@ impl TransferStream {
                 let body = reader.kept(limit);
                 packet.text = packet.text.map(|text| masked::text(show, &text));
                 let path = path_of(core, self.transfer, &packet);
+                self.waited(core, since, from, Awaited::Packet(packet.kind));
                 self.packet(core, from, &packet);
                 Content::Packet { packet, path, body }
             }
@@ -306,6 +334,15 @@ impl TransferStream {
                 doctor::malformed_packet(core, self.transfer, from, &malformed);
                 Content::Bytes { payload: 0, body }
             }
+        }
+    }
+
+    /// `from` has said something, after nobody had since `since`.
+    fn waited(&self, core: &mut Core, since: Time, from: Side, awaited: Awaited) {
+        let transfer = core.trace.transfers.get(self.transfer);
+        let call = transfer.and_then(|row| core.trace.calls.get(row.call));
+        if let Some((call, connection)) = call.map(|call| (call.id, call.connection)) {
+            core.waited(connection, Some(call), since, from, awaited);
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) use session::same_session;
 pub use session::{Session, SessionPath, bare_session};
 pub use table::{Id, Table};
 pub use transfer::{Direction, File, FileState, Flavour, Transfer, TransferState, Turn};
-pub use update::{Content, Message, Text, TextSource, Update};
+pub use update::{Awaited, Content, Message, Printed, Text, TextSource, Update, Wait};
 
 use crate::event::Time;
 use crate::limits::Limits;
@@ -108,6 +108,16 @@ impl Trace {
     pub fn session_named(&self, named: &str) -> Option<&Session> {
         let mut sessions = self.sessions.iter().rev();
         sessions.find(|session| session.is_named(named))
+    }
+
+    /// The tapped connection that carries a connection in the end.
+    pub fn root(&self, connection: Id<Connection>) -> Id<Connection> {
+        let mut root = connection;
+        // Always one that was opened before: this ends.
+        while let Some((outer, _)) = self.connections.get(root).and_then(|row| row.parent) {
+            root = outer;
+        }
+        root
     }
 
     /// The connection on which a build was asked for, and is answered.
