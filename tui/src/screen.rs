@@ -153,7 +153,12 @@ fn run(shared: &Arc<Shared>, mut app: App) -> io::Result<()> {
             continue;
         }
         for _ in 0..BURST {
-            handle(shared, &mut app, event::read()?);
+            let event = event::read()?;
+            if matches!(event, Event::Resize(..)) {
+                // What was on it may be gone, even if it is as large as before by now.
+                terminal.clear()?;
+            }
+            handle(shared, &mut app, event);
             if !event::poll(Duration::ZERO)? {
                 break;
             }
