@@ -82,10 +82,19 @@ const INSTALL: &str =
 impl Daemon {
     /// A daemon that no other test talks to; otherwise like [`daemon`].
     pub fn start_another(flavour: Flavour) -> Option<Self> {
-        (!skipped()).then(|| Daemon::start(flavour))
+        Daemon::start_with(flavour, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with(flavour: Flavour, environment: &[(&str, &str)]) -> Option<Self> {
+        (!skipped()).then(|| Daemon::start_in(flavour, environment))
     }
 
     fn start(flavour: Flavour) -> Self {
+        Daemon::start_in(flavour, &[])
+    }
+
+    fn start_in(flavour: Flavour, variables: &[(&str, &str)]) -> Self {
         for (program, path) in [
             ("dockerd", "/usr/sbin/dockerd"),
             ("docker", "/usr/bin/docker"),
@@ -105,7 +114,8 @@ impl Daemon {
             Command::new(script("daemon.sh"))
                 .arg("start")
                 .arg(&directory)
-                .args(["--flavour", flavour.name(), "--port", "auto"]),
+                .args(["--flavour", flavour.name(), "--port", "auto"])
+                .envs(variables.iter().copied()),
         );
         assert!(
             started.status.success(),

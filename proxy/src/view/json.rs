@@ -5,7 +5,7 @@
 
 mod fill;
 mod objects;
-pub(super) mod values;
+pub(crate) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -139,6 +139,8 @@ impl Writer {
             | Update::TransferDecided(_)
             | Update::BuildStarted(_)
             | Update::Vertex(..)
+            | Update::Waited(_)
+            | Update::Printed(..)
             | Update::Said(_) => {}
         }
     }
