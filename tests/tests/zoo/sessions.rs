@@ -34,7 +34,7 @@ pub(crate) static ENTRIES: &[Entry] = &[
         animal: "names another session in its build than the one that it opens",
         fault: |play| play.client.build_session_id = Some("other".into()),
         waits_for: Some(Client),
-        says: &["names session other, which was never opened"],
+        says: &["names session other, which the client never opened"],
     },
     Entry {
         code: "session-too-late",

@@ -293,6 +293,9 @@ pub(crate) static ENTRIES: &[Entry] = &[
         },
         animal: "says FIN before the listing has ended",
         fault: |play| {
+            let slower = Action::Delay(Duration::from_secs(1));
+            let last = Rule::new(Step::SendFinalStat, slower).scope("export");
+            play.daemon.rules.push(last);
             let rules = &mut play.client.rules;
             instead(rules, Step::Receive, "export", &fin());
         },
