@@ -214,8 +214,8 @@ impl Spans {
                 (place, id, super::rows::route(row))
             }
             Thing::Transfer(transfer) => {
-                let name = transfer_name(trace.transfers.get(transfer)?);
-                (place, id, self.words.free(&name).into_owned())
+                let name = transfer_name(self.words, trace.transfers.get(transfer)?);
+                (place, id, name)
             }
             Thing::Step(build, at) => {
                 let build = trace.builds.get(build)?;
