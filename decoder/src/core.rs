@@ -1,7 +1,7 @@
 //! What every layer of every connection shares: the trace, the queue of updates, the limits,
 //! and the time of the event that is being handled.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::event::{Side, TapId, Time};
@@ -10,7 +10,7 @@ use crate::masking::{Mark, Redaction};
 use crate::origin::{Chunks, Origins};
 use crate::redact::{Patch, Rules};
 use crate::trace::{
-    Awaited, Call, Connection, Content, Finding, Id, Said, Subject, Trace, Update, Wait,
+    Awaited, Call, Confidence, Connection, Content, Finding, Id, Said, Subject, Trace, Update, Wait,
 };
 
 /// What the user of a decoder wants beyond the trace itself.
@@ -60,7 +60,7 @@ pub(crate) struct Core {
     queued_bytes: usize,
     dropped: u64,
     /// What was found of whom, so that it is not found again.
-    found: HashSet<(&'static str, Subject)>,
+    found: HashMap<(&'static str, Subject), Found>,
     /// The same, oldest first.
     found_order: VecDeque<(&'static str, Subject)>,
     /// Bytes that the entries of open transfers take.
@@ -83,7 +83,7 @@ impl Core {
             queue: VecDeque::new(),
             queued_bytes: 0,
             dropped: 0,
-            found: HashSet::new(),
+            found: HashMap::new(),
             found_order: VecDeque::new(),
             entry_bytes: 0,
             message_bytes: 0,
@@ -224,6 +224,11 @@ impl Core {
         Some(update)
     }
 
+    /// The updates that wait to be taken, the oldest first.
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &Update> {
+        self.queue.iter()
+    }
+
     /// How many updates wait to be taken.
     pub(crate) fn pending(&self) -> usize {
         self.queue.len()
@@ -234,29 +239,55 @@ impl Core {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Adds a finding, unless the same thing was found of the same subject before. That is
-    /// remembered for longer than the finding is kept: what goes on is looked at every second,
-    /// and would come back at once.
+    /// How sure something is that was found of a subject, if it was.
+    pub(crate) fn found(&self, code: &'static str, subject: Subject) -> Option<Confidence> {
+        let found = self.found.get(&(code, subject))?;
+        Some(found.confidence)
+    }
+
+    /// Adds a finding, unless the same thing was found of the same subject before, and is no
+    /// surer now. That is remembered for longer than the finding is kept: what goes on is looked
+    /// at every second, and would come back at once. `make` is told the finding's number and when
+    /// it was found first.
     pub(crate) fn find(
         &mut self,
         code: &'static str,
         subject: Subject,
+        confidence: Confidence,
         weight: usize,
-        make: impl FnOnce(Id<Finding>) -> Finding,
+        make: impl FnOnce(Id<Finding>, Time) -> Finding,
     ) {
         const REMEMBERED: usize = 16;
-        if !self.found.insert((code, subject)) {
+        if let Some(found) = self.found.get_mut(&(code, subject)) {
+            if found.confidence >= confidence {
+                return;
+            }
+            found.confidence = confidence;
+            let id = found.id;
+            if let Some(row) = self.trace.findings.get_mut(id) {
+                *row = make(id, row.at);
+                self.update(Update::Finding(id));
+            }
             return;
         }
+        let now = self.now;
+        let id = self.trace.findings.add(weight, |id| make(id, now));
+        self.found.insert((code, subject), Found { id, confidence });
         self.found_order.push_back((code, subject));
         if self.found_order.len() > self.limits().findings.saturating_mul(REMEMBERED)
             && let Some(oldest) = self.found_order.pop_front()
         {
             self.found.remove(&oldest);
         }
-        let id = self.trace.findings.add(weight, make);
         self.update(Update::Finding(id));
     }
+}
+
+/// What is remembered of a finding.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    id: Id<Finding>,
+    confidence: Confidence,
 }
 
 /// A patch that fills all of `bytes`.
@@ -271,8 +302,11 @@ fn preview_bytes(update: &Update) -> usize {
     match update {
         Update::Message(message) => match &message.content {
             Content::Protobuf { body, .. } => body.len(),
-            Content::Packet { path, .. } => path.as_ref().map_or(0, |path| path.len()),
-            Content::Bytes { .. } => 0,
+            Content::Packet { path, body, .. } => {
+                let path = path.as_ref().map_or(0, |path| path.len());
+                path.saturating_add(body.len())
+            }
+            Content::Bytes { body, .. } => body.len(),
         },
         Update::Text(text) => text.text.len(),
         Update::Printed(_, printed) => printed.text.len(),

@@ -142,6 +142,12 @@ impl Decoder {
         self.core.take_update()
     }
 
+    /// The updates that wait to be taken, the oldest first: for those who look on while somebody
+    /// else takes them.
+    pub fn queued_updates(&self) -> impl Iterator<Item = &Update> {
+        self.core.queued()
+    }
+
     /// How many updates wait to be taken.
     pub fn pending_updates(&self) -> usize {
         self.core.pending()

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use buildtap_decoder::event::{Closed, Side, TapEvent, TapId};
-use buildtap_decoder::trace::Subject;
+use buildtap_decoder::trace::{Confidence, Subject, Update};
 use buildtap_decoder::{Decoder, Limits, Options};
 use buildtap_proto::fsutil::types::Packet;
 use buildtap_proto::fsutil::types::packet::PacketType::{PacketData, PacketReq};
@@ -365,4 +365,75 @@ fn a_session_inside_a_connection_with_a_gap() {
     gap(&mut scene, 1, Client);
     let codes = scene.wait(60).codes();
     assert!(codes.iter().all(|code| *code == "not-decoded"), "{codes:?}");
+}
+
+#[test]
+fn what_is_likely_becomes_certain() {
+    let mut scene = session(&[CREDENTIALS, HEALTH]);
+    scene.on(1, |talk| {
+        talk.call(Daemon, 1, HEALTH, &[])
+            .message(Daemon, 1, b"")
+            .call(Daemon, 3, CREDENTIALS, &[])
+            .message(Daemon, 3, b"\x0a\x01x");
+    });
+    let sure = |scene: &Scene| {
+        let findings = scene.findings();
+        let sure = findings
+            .iter()
+            .map(|found| (found.code, found.confidence()));
+        sure.collect::<Vec<_>>()
+    };
+    scene.wait(6);
+    let likely = [
+        ("health-check-starved", Confidence::Likely),
+        ("auth-callback-stuck", Confidence::Likely),
+    ];
+    assert_eq!(sure(&scene), likely);
+    let found = scene.findings()[0].at;
+    scene.wait(25);
+    assert_eq!(sure(&scene)[0].1, Confidence::Certain);
+    assert_eq!(sure(&scene)[1].1, Confidence::Likely, "it has 60 s");
+    let health = scene.findings()[0];
+    assert_eq!(health.at, found, "when it was seen first");
+    assert!(health.summary.contains("30."), "{}", health.summary);
+    scene.wait(60);
+    let told = scene.updates();
+    let told = told
+        .iter()
+        .filter(|update| matches!(update, Update::Finding(_)));
+    assert_eq!(told.count(), 4, "each as a hint and as a finding");
+    assert_eq!(scene.findings().len(), 2);
+}
+
+#[test]
+fn who_reads_nothing_mistakes_nothing() {
+    // The client is stopped: it answers no health check either.
+    let mut scene = export();
+    scene.on(1, listing).on(1, |talk| {
+        talk.call(Daemon, 3, HEALTH, &[]).end(Daemon, 3);
+    });
+    scene.wait(7);
+    let codes = scene.codes();
+    assert!(!codes.contains(&"packets-read-as-bytes"), "{codes:?}");
+    assert!(codes.contains(&"request-missing") && codes.contains(&"health-check-starved"));
+    // It lives, and asks for nothing.
+    let mut scene = export();
+    scene.on(1, listing).on(1, |talk| {
+        talk.call(Daemon, 3, HEALTH, &[])
+            .end(Daemon, 3)
+            .accept(Client, 3)
+            .status(Client, 3, 0, "");
+    });
+    scene.wait(3);
+    let finding = scene.finding();
+    assert_eq!(
+        (finding.code, finding.confidence()),
+        ("packets-read-as-bytes", Confidence::Certain)
+    );
+    // Nothing else was asked of it: it takes longer to be sure.
+    let mut scene = export();
+    scene.on(1, listing).wait(3);
+    assert_eq!(scene.finding().confidence(), Confidence::Likely);
+    scene.wait(3);
+    assert_eq!(scene.finding().confidence(), Confidence::Certain);
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::oneshot;
 
 /// How the user's command ended, as a shell would put it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +127,10 @@ fn ignored_signals() -> u64 {
 }
 
 /// Starts `command`, a program and its arguments, with this process's terminal.
-pub fn start(command: &[OsString], environment: &EnvironmentChanges) -> Result<Child, ChildError> {
+pub fn start(
+    command: &[OsString],
+    environment: &EnvironmentChanges,
+) -> Result<Running, ChildError> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(ChildError::NotFound(OsString::new()));
     };
@@ -138,10 +142,43 @@ pub fn start(command: &[OsString], environment: &EnvironmentChanges) -> Result<C
     for (name, value) in &environment.set {
         command.env(name, value);
     }
-    command.spawn().map_err(|e| match e.kind() {
+    let started = command.spawn();
+    let started = started.map(|child| Running::Here(Box::new(child)));
+    started.map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => ChildError::NotFound(program.clone()),
         _ => ChildError::NotExecutable(program.clone(), e),
     })
+}
+
+/// A command that was started.
+pub enum Running {
+    /// In our terminal.
+    Here(Box<Child>),
+    /// In a terminal of its own.
+    Apart {
+        /// Its process id.
+        pid: u32,
+        /// Tells how it ended.
+        ended: oneshot::Receiver<io::Result<process::ExitStatus>>,
+    },
+}
+
+impl Running {
+    fn id(&self) -> Option<u32> {
+        match self {
+            Running::Here(child) => child.id(),
+            Running::Apart { pid, .. } => Some(*pid),
+        }
+    }
+
+    async fn ended(&mut self) -> io::Result<process::ExitStatus> {
+        match self {
+            Running::Here(child) => child.wait().await,
+            Running::Apart { ended, .. } => ended
+                .await
+                .unwrap_or_else(|_| Err(io::Error::other("nobody waited for it"))),
+        }
+    }
 }
 
 /// How long after the end of the command a signal is taken for the one that ended it.
@@ -153,7 +190,7 @@ pub const GRACE: Duration = Duration::from_secs(5);
 /// Waits for the command to end, and passes on what it would not get otherwise. When `give_up`
 /// completes the command is asked to end, and after [`GRACE`] it is ended.
 pub async fn wait(
-    mut child: Child,
+    mut child: Running,
     signals: &mut Signals,
     give_up: impl Future<Output = ()>,
 ) -> io::Result<ExitStatus> {
@@ -173,17 +210,19 @@ pub async fn wait(
         pass_on(Signal::KILL);
         std::future::pending::<()>().await;
     });
+    let is_here = matches!(child, Running::Here(_));
+    let is_in_foreground = || is_here && in_foreground();
     loop {
         tokio::select! {
             // A child that has ended is reaped here before another signal is looked at, so its
             // pid cannot be somebody else's by then.
             biased;
-            status = child.wait() => return status.map(ExitStatus::from),
+            status = child.ended() => return status.map(ExitStatus::from),
             () = &mut ending => {}
             () = recv(&mut signals.terminate) => pass_on(Signal::TERM),
             () = recv(&mut signals.hang_up) => pass_on(Signal::HUP),
-            () = recv(&mut signals.interrupt) => if !in_foreground() { pass_on(Signal::INT) },
-            () = recv(&mut signals.quit) => if !in_foreground() { pass_on(Signal::QUIT) },
+            () = recv(&mut signals.interrupt) => if !is_in_foreground() { pass_on(Signal::INT) },
+            () = recv(&mut signals.quit) => if !is_in_foreground() { pass_on(Signal::QUIT) },
         }
     }
 }

@@ -21,9 +21,9 @@ use crate::otlp::settings::OtlpArgs;
     max_term_width = 100
 )]
 pub struct Cli {
-    /// What to do.
+    /// What to do; on a terminal, watch whoever connects if it is not given.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 const ABOUT: &str = "Shows what a container build client and its daemon say to each other";
@@ -38,7 +38,10 @@ Examples:
   buildtap run -- docker build .           watch one build
   buildtap run --log -- cargo test         see what a test suite says to the daemon
   buildtap proxy                           a socket to point any client at
-  buildtap show capture.pcapng             look at what was recorded
+  buildtap                                 the same, on a screen
+  buildtap run --tui -- docker build .     watch one build on a screen
+  buildtap view capture.pcapng             look at what was recorded, on a screen
+  buildtap show capture.pcapng             the same as text
   buildtap redact build.pcapng safe.pcapng   the same without its secrets, to pass it on
   buildtap diff good.pcapng bad.pcapng     what one client does and the other does not
 
@@ -56,6 +59,9 @@ pub enum Command {
     /// Show a capture file, of buildtap or of tcpdump
     #[command(after_long_help = SHOW_HELP)]
     Show(ShowArgs),
+    /// Look at a capture file on a screen, also while it is written
+    #[command(after_long_help = VIEW_HELP)]
+    View(ScreenArgs),
     /// Say what is wrong in a capture file, the cause first
     #[command(after_long_help = DIAGNOSE_HELP)]
     Diagnose(DiagnoseArgs),
@@ -131,6 +137,13 @@ Examples:
   buildtap show --follow --log session.pcapng
   buildtap show --filter 'service == FileSend && bytes > 1MiB' session.pcapng
   buildtap show --format json session.pcapng | jq .";
+
+const VIEW_HELP: &str = "\
+Examples:
+  buildtap view session.pcapng
+  buildtap view --follow session.pcapng    while another buildtap, or tcpdump, writes it
+
+Keys: ? shows them all. docs/screen.md has them, too.";
 
 const DIAGNOSE_HELP: &str = "\
 Examples:
@@ -252,6 +265,9 @@ pub struct RunArgs {
     /// Where spans go.
     #[command(flatten)]
     pub otlp: OtlpArgs,
+    /// Show it on a screen, with keys and panes, instead of as lines
+    #[arg(long, conflicts_with_all = ["log", "format", "output"])]
+    pub tui: bool,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -278,6 +294,9 @@ pub struct ProxyArgs {
     /// Where spans go.
     #[command(flatten)]
     pub otlp: OtlpArgs,
+    /// Show it on a screen, with keys and panes, instead of as lines
+    #[arg(long, conflicts_with_all = ["log", "format", "output"])]
+    pub tui: bool,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -328,6 +347,26 @@ pub struct ShowArgs {
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
+}
+
+/// Arguments of `buildtap view`.
+#[derive(Debug, Args)]
+pub struct ScreenArgs {
+    /// The capture file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Go on when the end of the file is reached, as it is being written
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Do not mask passwords, tokens and secrets
+    #[arg(long)]
+    pub show_secrets: bool,
+    /// Report a wait that lasts longer than this
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub stall_after: Duration,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
 }
 
 /// Arguments of `buildtap diagnose`.
@@ -440,6 +479,9 @@ pub struct DiffArgs {
     /// The capture or cassette to compare with it
     #[arg(value_name = "BAD")]
     pub bad: PathBuf,
+    /// Show both on a screen, side by side
+    #[arg(long, conflicts_with = "format")]
+    pub tui: bool,
     /// For people, or one JSON object per line
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -490,6 +532,9 @@ pub struct ReplayArgs {
     /// As the daemon, end after one session
     #[arg(long)]
     pub once: bool,
+    /// What messages are read with.
+    #[command(flatten)]
+    pub schemas: SchemaArgs,
 }
 
 /// The sides of a session.
@@ -507,6 +552,9 @@ pub struct DemoArgs {
     /// Which session
     #[arg(value_enum, default_value_t = Scenario::Build)]
     pub scenario: Scenario,
+    /// Show it on a screen, with keys and panes, instead of as lines
+    #[arg(long, conflicts_with_all = ["log", "format", "output"])]
+    pub tui: bool,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -594,7 +642,7 @@ mod tests {
     fn everything_behind_the_dashes_is_the_command() {
         let cli = Cli::try_parse_from(["buildtap", "run", "--log", "--", "docker", "--log", "-x"]);
         let Ok(Cli {
-            command: Command::Run(run),
+            command: Some(Command::Run(run)),
         }) = cli
         else {
             panic!("{cli:?}");
@@ -605,7 +653,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_required() {
+    fn run_needs_a_command() {
         assert!(Cli::try_parse_from(["buildtap", "run"]).is_err());
         assert!(Cli::try_parse_from(["buildtap", "run", "--"]).is_err());
     }

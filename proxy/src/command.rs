@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::address::Address;
-use crate::child::{self, ECHO, EnvironmentChanges, ExitStatus, Signals};
+use crate::child::{self, ChildError, ECHO, EnvironmentChanges, ExitStatus, Running, Signals};
 use crate::error::Error;
 use crate::listen::{ListenError, Listener, MAX_SOCKET_PATH, PrivateDirectory};
 use crate::notice::Notices;
@@ -107,12 +107,23 @@ pub async fn run(
     on_listening: impl FnOnce(&Listening),
     give_up: impl Future<Output = ()>,
 ) -> Result<ExitStatus, Error> {
+    run_in(options, child::start, tap, on_listening, give_up).await
+}
+
+/// The same with the command started by `start`: in a terminal of its own, say.
+pub async fn run_in(
+    options: RunOptions,
+    start: impl FnOnce(&[OsString], &EnvironmentChanges) -> Result<Running, ChildError>,
+    tap: Arc<dyn Tap>,
+    on_listening: impl FnOnce(&Listening),
+    give_up: impl Future<Output = ()>,
+) -> Result<ExitStatus, Error> {
     let mut signals = Signals::take().map_err(Error::system("take over signals"))?;
     options.upstreams.tell_skipped(&options.notices);
     let opened = open_private(options.upstreams, &options.socket_parent)?;
     let serving = Serving::start(opened, tap, options.notices);
     on_listening(&serving.listening);
-    let ended = match child::start(&options.command, &serving.listening.environment()) {
+    let ended = match start(&options.command, &serving.listening.environment()) {
         Ok(child) => child::wait(child, &mut signals, give_up)
             .await
             .map_err(Error::system("wait for the command")),

@@ -90,6 +90,11 @@ pub enum Error {
     /// A recording cannot be played.
     #[error(transparent)]
     Replay(#[from] buildtap_fixtures::replay::ReplayError),
+    /// There is nothing to draw on.
+    #[error(
+        "--tui and view need a terminal: standard output is none. Leave out --tui, or use show"
+    )]
+    NoTerminal,
     /// The system refuses what normally works.
     #[error(
         "cannot {doing} ({error}). The system may be out of processes or file descriptors: see ulimit -a"

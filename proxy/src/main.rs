@@ -12,7 +12,7 @@ use buildtap::child::Signals;
 use buildtap::cli::{
     Cli, Command, DemoArgs, DiagnoseArgs, DiagnosisFormat, ExplainArgs, ExportArgs, Format,
     PlayedSide, ProxyArgs, RecordingArgs, RedactArgs, RedactionArgs, ReplayArgs, RunArgs, Scenario,
-    SchemaArgs, ShowArgs, ViewArgs,
+    SchemaArgs, ScreenArgs, ShowArgs, ViewArgs,
 };
 use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
@@ -23,17 +23,19 @@ use buildtap::explain;
 use buildtap::export::spans::{to_collector, to_file};
 use buildtap::export::{ExportError, Form, export};
 use buildtap::notice::{Notice, Notices};
-use buildtap::otlp::live::{Live, Shown};
+use buildtap::otlp::live::{Beside, Live};
 use buildtap::otlp::metrics::Metrics;
 use buildtap::otlp::resource::{of_capture, of_process};
 use buildtap::otlp::settings::{OtlpArgs, Settings};
 use buildtap::otlp::sink::Sink;
 use buildtap::otlp::spans::{self, Spans};
 use buildtap::output::Output;
+use buildtap::pane;
 use buildtap::record::{self, Ending, Recorded, Recorder};
 use buildtap::redact::{Redacted, redact};
 use buildtap::replay;
 use buildtap::schemas::schemas;
+use buildtap::screen::{self, LiveFeed, Screen};
 use buildtap::show::{at_end, show};
 use buildtap::stall;
 use buildtap::tap::Tap;
@@ -48,12 +50,24 @@ use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use buildtap_fixtures::replay::Outcome;
-use clap::Parser;
+use buildtap_tui::model::Progress;
+use clap::{CommandFactory, Parser};
 use opentelemetry::KeyValue;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let on_run = matches!(cli.command, Command::Run(_));
+    let cli = match Cli::parse() {
+        // On a terminal the screen is what one wants to see.
+        Cli { command: None } if screen::is_possible() => {
+            Cli::parse_from(["buildtap", "proxy", "--tui"])
+        }
+        cli => cli,
+    };
+    let Some(command) = cli.command else {
+        // As if clap had refused it.
+        eprintln!("{}", Cli::command().render_help());
+        return ExitCode::from(USAGE);
+    };
+    let on_run = matches!(command, Command::Run(_));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .on_thread_start(stand_back)
@@ -70,7 +84,7 @@ fn main() -> ExitCode {
             );
         }
     };
-    let done = match cli.command {
+    let done = match command {
         Command::Run(args) => runtime.block_on(run(args)),
         Command::Proxy(args) => runtime.block_on(proxy(args)),
         Command::Demo(args) => runtime.block_on(play(args)),
@@ -82,8 +96,24 @@ fn main() -> ExitCode {
             let _context = runtime.enter();
             show_file(args)
         }
+        Command::View(args) => {
+            let _context = runtime.enter();
+            view_file(&args)
+        }
         Command::Redact(args) => redact_file(args),
         Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) if args.tui => {
+            let _context = runtime.enter();
+            signals().and_then(|mut signals| {
+                screen::diff(&args, |shared| {
+                    tokio::spawn(async move {
+                        signals.stop().await;
+                        shared.stop();
+                    });
+                })?;
+                Ok(ExitCode::SUCCESS)
+            })
+        }
         Command::Diff(args) => match diff(&args) {
             Ok(true) => Ok(ExitCode::SUCCESS),
             Ok(false) => Ok(ExitCode::from(DIFFERENT)),
@@ -131,8 +161,16 @@ fn failed(error: &Error, on_run: bool) -> ExitCode {
 /// Something that is being watched, and the thread that shows it.
 struct Watching {
     tap: Arc<DecodingTap>,
-    showing: Showing<Shown>,
+    shown: Shown,
     recording: Option<Recording>,
+}
+
+/// How it is shown.
+enum Shown {
+    /// As lines.
+    Lines(Showing<Beside<View>>),
+    /// On a screen, and as lines when that is left.
+    Screen(Screen, Showing<Beside<LiveFeed>>, Box<View>),
 }
 
 impl Watching {
@@ -141,26 +179,38 @@ impl Watching {
         default: fn() -> Output,
         recording: Option<Recording>,
         live: Option<Live>,
+        screen: Option<(Screen, LiveFeed)>,
     ) -> Result<Self, Error> {
         let recorder = recording.as_ref().map(|it| Arc::clone(&it.recorder));
         let options = Options {
             redact: recording.as_ref().and_then(|it| it.redaction.clone()),
             ..options(args)
         };
+        let options = match screen {
+            Some(_) => screen::options(options),
+            None => options,
+        };
         let options = match live {
             Some(_) => spans::for_spans(options),
             None => options,
         };
         let tap = Arc::new(DecodingTap::new(options).recording(recorder));
-        let shown = Shown::new(view(args, default)?, live);
-        let started = Showing::start(Arc::clone(&tap), shown);
-        let showing = started.map_err(|error| Error::System {
+        let view = view(args, default, true)?;
+        let failed = |error| Error::System {
             doing: "start a thread",
             error,
-        })?;
+        };
+        let watched = Arc::clone(&tap);
+        let shown = match screen {
+            None => Shown::Lines(Showing::start(watched, Beside::new(view, live)).map_err(failed)?),
+            Some((screen, feed)) => {
+                let showing = Showing::start(watched, Beside::new(feed, live)).map_err(failed)?;
+                Shown::Screen(screen, showing, Box::new(view))
+            }
+        };
         Ok(Watching {
             tap,
-            showing,
+            shown,
             recording,
         })
     }
@@ -171,12 +221,21 @@ impl Watching {
 
     /// Shows what is left, and the summary.
     fn finish(self) {
+        let shown = match self.shown {
+            Shown::Lines(showing) => showing.finish().map(|it| (it.show, it.live)),
+            Shown::Screen(screen, showing, view) => {
+                if let Err(error) = screen.close() {
+                    eprintln!("buildtap: {error}.");
+                }
+                showing.finish().map(|it| (*view, it.live))
+            }
+        };
         let mut sending = None;
-        if let Some(Shown { mut view, live, .. }) = self.showing.finish() {
+        if let Some((mut view, live)) = shown {
+            sending = live.map(|live| self.tap.with(|decoder| live.finish(decoder)));
             if self.tap.failed() {
                 view.decoding_failed();
             }
-            sending = live.map(|live| self.tap.with(|decoder| live.finish(decoder)));
             // The output may be gone by now; the session is over in any case.
             let _ = self.tap.with(|decoder| view.finish(decoder));
         }
@@ -266,13 +325,13 @@ fn redaction(args: RedactionArgs, given: &SchemaArgs) -> Result<Redaction, Error
     })
 }
 
-fn view(args: &ViewArgs, default: fn() -> Output) -> Result<View, Error> {
+fn view(args: &ViewArgs, default: fn() -> Output, live: bool) -> Result<View, Error> {
     let output = match &args.output {
         Some(path) => output_file(path)?,
         None if args.format == Format::Json => Output::stdout(),
         None => default(),
     };
-    View::new(args, output)
+    View::new(args, output, live)
 }
 
 fn output_file(path: &Path) -> Result<Output, Error> {
@@ -294,24 +353,81 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
         socket_parent: command::socket_parent(&environment),
         notices: Notices::stderr(),
     };
-    let mask = args.recording.redaction.mask.clone();
+    let screen = match args.tui {
+        true => Some(open_screen(named(&options.command), &args.view)?),
+        false => None,
+    };
+    let shared = screen
+        .as_ref()
+        .map(|(screen, _)| Arc::clone(screen.shared()));
+    let left = screen.as_ref().map(|(screen, _)| screen.left());
+    let mut options = options;
+    if let Some((screen, _)) = &screen {
+        options.notices = screen.notices();
+    }
+    if let Some((screen, _)) = &screen {
+        let recording = args.recording.record.as_deref();
+        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
+    }
+    let live = live(
+        &args.otlp,
+        &args.recording.redaction.mask,
+        &args.view,
+        &options.notices,
+    )?;
     let recording = Recording::start(
         args.recording,
         Some(&options.command),
         &args.view,
         &options.notices,
     )?;
-    let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
-    let watching = Watching::start(&args.view, Output::stderr, recording, live)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording, live, screen)?;
     let show_secrets = args.view.show_secrets;
     let stalled = OnceLock::new();
     let give_up = nothing_moves(&watching.tap, args.fail_on_stall, show_secrets, &stalled);
-    let status = command::run(options, watching.tap(), |_| (), give_up).await;
+    let status = match (shared, left) {
+        (Some(shared), Some(left)) => {
+            let shown = Arc::clone(&shared);
+            let mut signals = signals()?;
+            let start =
+                |command: &[OsString], environment: &_| pane::start(command, environment, &shown);
+            let mut left = std::pin::pin!(left);
+            let give_up = async {
+                tokio::select! {
+                    () = give_up => {}
+                    () = &mut left => {}
+                }
+            };
+            let run = command::run_in(options, start, watching.tap(), |_| (), give_up);
+            // A signal ends the screen, too; the command gets it where it is waited for.
+            let stop = async {
+                signals.stop().await;
+                shared.stop();
+                std::future::pending().await
+            };
+            let status = tokio::select! {
+                status = run => status,
+                () = stop => unreachable!("it never completes"),
+            };
+            if status.is_ok() && stalled.get().is_none() {
+                shared.set_progress(Progress::Over(None));
+                tokio::select! {
+                    () = screen::left(&shared) => {}
+                    () = signals.stop() => {}
+                }
+            }
+            status
+        }
+        _ => command::run(options, watching.tap(), |_| (), give_up).await,
+    };
     // A command that did not run said nothing.
     match status {
         Err(error @ Error::Child(_)) => {
             if let Some(recording) = watching.recording {
                 recording.recorder.finish();
+            }
+            if let Shown::Screen(screen, ..) = watching.shown {
+                screen.close()?;
             }
             return Err(error);
         }
@@ -370,11 +486,42 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
         notices: Notices::stderr(),
     };
     let mut signals = signals()?;
-    let mask = args.recording.redaction.mask.clone();
+    let screen = match args.tui {
+        true => Some(open_screen("proxy".into(), &args.view)?),
+        false => None,
+    };
+    let mut options = options;
+    if let Some((screen, _)) = &screen {
+        options.notices = screen.notices();
+    }
+    let left = screen
+        .as_ref()
+        .map(|(screen, _)| (screen.listening(), screen.left()));
+    if let Some((screen, _)) = &screen {
+        let recording = args.recording.record.as_deref();
+        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
+    }
+    let live = live(
+        &args.otlp,
+        &args.recording.redaction.mask,
+        &args.view,
+        &options.notices,
+    )?;
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
-    let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
-    let watching = Watching::start(&args.view, Output::stderr, recording, live)?;
-    let done = command::proxy(options, watching.tap(), print_listening, signals.stop()).await;
+    let watching = Watching::start(&args.view, Output::stderr, recording, live, screen)?;
+    let tap = watching.tap();
+    let done = match left {
+        None => command::proxy(options, tap, print_listening, signals.stop()).await,
+        Some((on_listening, left)) => {
+            let shutdown = async {
+                tokio::select! {
+                    () = signals.stop() => {}
+                    () = left => {}
+                }
+            };
+            command::proxy(options, tap, on_listening, shutdown).await
+        }
+    };
     watching.finish();
     done?;
     Ok(ExitCode::SUCCESS)
@@ -385,17 +532,53 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
         Scenario::Build => scenario::demo_build(),
         Scenario::Hang => scenario::demo_hang(),
     };
-    let watching = Watching::start(&args.view, Output::stdout, None, None)?;
+    let screen = match args.tui {
+        true => Some(open_screen("demo".into(), &args.view)?),
+        false => None,
+    };
+    let left = screen.as_ref().map(|(screen, _)| screen.left());
+    let watching = Watching::start(&args.view, Output::stdout, None, None, screen)?;
     let socket_parent = command::socket_parent(&Environment::of_process());
-    let ending = demo::play(scene, watching.tap(), socket_parent).await;
+    let playing = demo::play(scene, watching.tap(), socket_parent);
+    let ending = match left {
+        None => playing.await,
+        Some(left) => {
+            let mut left = std::pin::pin!(left);
+            tokio::select! {
+                () = &mut left => Ok("the screen was left.".to_owned()),
+                ending = playing => {
+                    if let Shown::Screen(screen, ..) = &watching.shown {
+                        screen.over(None);
+                    }
+                    left.await;
+                    ending
+                }
+            }
+        }
+    };
     watching.finish();
     eprintln!("buildtap: the demo's client says: {}", ending?);
     Ok(ExitCode::SUCCESS)
 }
 
+/// A command as it was typed.
+fn named(command: &[OsString]) -> String {
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+/// Takes the terminal.
+fn open_screen(name: String, args: &ViewArgs) -> Result<(Screen, LiveFeed), Error> {
+    if !screen::is_possible() {
+        return Err(Error::NoTerminal);
+    }
+    Screen::open(name, &args.schemas, args.show_secrets)
+}
+
 async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
     let options = replay::Options {
         file: args.file,
+        schemas: args.schemas,
         matching: args.matching,
         timing: args.timing,
         patience: args.patience,
@@ -425,7 +608,7 @@ async fn play_again(args: ReplayArgs) -> Result<ExitCode, Error> {
 }
 
 fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
-    let mut view = view(&args.view, Output::stdout)?;
+    let mut view = view(&args.view, Output::stdout, args.follow)?;
     let mut decoder = Decoder::new(Options {
         messages: args.filter.is_some() || options(&args.view).messages,
         ..options(&args.view)
@@ -473,6 +656,17 @@ fn show_file(args: ShowArgs) -> Result<ExitCode, Error> {
             return Err(error.into());
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn view_file(args: &ScreenArgs) -> Result<ExitCode, Error> {
+    let mut signals = signals()?;
+    screen::view(args, |shared| {
+        tokio::spawn(async move {
+            signals.stop().await;
+            shared.stop();
+        });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,14 +4,17 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use buildtap_fixtures::peers::net::{self, Stream};
+use buildtap_fixtures::recording::{self, Recording};
 use buildtap_fixtures::replay::{
     Daemon, DaemonBuilder, Matching, Outcome, Replay, ReplayError, Timing,
 };
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::cli::SchemaArgs;
 use crate::error::Error;
 use crate::listen::{Accepted, Listener, PrivateDirectory};
+use crate::schemas::schemas;
 use crate::stream;
 
 /// How a recording is played: see [`cli::ReplayArgs`](crate::cli::ReplayArgs).
@@ -19,6 +22,8 @@ use crate::stream;
 pub struct Options {
     /// The capture or cassette.
     pub file: PathBuf,
+    /// What messages are read with.
+    pub schemas: SchemaArgs,
     /// How closely the other side has to match.
     pub matching: Matching,
     /// How fast.
@@ -31,12 +36,17 @@ impl Options {
     /// Reads the recording, off the threads that do I/O for others.
     async fn open(&self) -> Result<Replay, Error> {
         let file = self.file.clone();
-        let opened = tokio::task::spawn_blocking(move || Replay::open(file)).await;
+        let reading = recording::Options {
+            schemas: schemas(&self.schemas)?,
+            ..recording::Options::default()
+        };
+        let open = move || Recording::open(file, &reading).map_err(ReplayError::from);
+        let opened = tokio::task::spawn_blocking(open).await;
         let opened = opened.map_err(|error| Error::System {
             doing: "start a thread",
             error: error.into(),
         })?;
-        Ok(opened?)
+        Ok(Replay::new(opened?)?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use buildtap_decoder::{Decoder, Options};
-use buildtap_fixtures::capture::{self, Capture, CaptureError, Notes};
+use buildtap_fixtures::capture::{self, Capture, CaptureError, Notes, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::watch::Show;
@@ -53,7 +53,14 @@ pub fn show(
         true => ProgressBar::hidden(),
         false => progress_bar(&capture),
     };
-    let read = read(&mut capture, follow, decoder, view, &bar, stop);
+    let progressed = |progress: Option<Progress>| match progress {
+        Some(progress) => {
+            bar.set_length(progress.len.unwrap_or(0));
+            bar.set_position(progress.read);
+        }
+        None => bar.finish_and_clear(),
+    };
+    let read = read(&mut capture, follow, decoder, view, &progressed, stop);
     bar.finish_and_clear();
     read?;
     Ok(capture.notes())
@@ -83,12 +90,14 @@ pub fn at_end(path: &Path, options: Options) -> Option<Decoder> {
     Some(decoder)
 }
 
-fn read(
+/// The same of a capture that is open. `progressed` is told ten times a second how much is read,
+/// and `None` when it is all.
+pub(crate) fn read(
     capture: &mut Capture,
     follow: bool,
     decoder: &mut Decoder,
     view: &mut impl Show,
-    bar: &ProgressBar,
+    progressed: &dyn Fn(Option<Progress>),
     stop: &dyn Fn() -> bool,
 ) -> Result<(), ShowError> {
     let mut drawn = Instant::now();
@@ -119,9 +128,7 @@ fn read(
         }
         if drawn.elapsed() >= Duration::from_millis(100) {
             drawn = Instant::now();
-            let progress = capture.progress();
-            bar.set_length(progress.len.unwrap_or(0));
-            bar.set_position(progress.read);
+            progressed(Some(capture.progress()));
             if stop() {
                 break;
             }
@@ -134,7 +141,7 @@ fn read(
         decoder.event(event.time, event.tap, event.event);
     }
     decoder.finish();
-    bar.finish_and_clear();
+    progressed(None);
     flush(decoder, view)?;
     match broken {
         Some(error) => Err(error.into()),

@@ -246,7 +246,7 @@ fn scalar(json: &Json) -> Option<String> {
     })
 }
 
-fn shorten_digest(text: &str) -> String {
+pub(super) fn shorten_digest(text: &str) -> String {
     match text.strip_prefix("sha256:") {
         Some(hex) if hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()) => {
             short_digest(text)

@@ -1,4 +1,5 @@
-//! What one message of a call says, for views: as JSON, and in one line for a log.
+//! What one message of a call says, for views: as JSON, in one line for a log, and as a [`tree`]
+//! that tells where in the bytes each part of it stands.
 //!
 //! Here a message meets its schema, or is shown by field numbers if there is none, and what must
 //! not be shown is masked. What a message means for the trace is not decided here, and no view is
@@ -22,6 +23,7 @@ pub(crate) mod secrets;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod tree;
 mod values;
 
 pub use line::size;

@@ -128,9 +128,7 @@ impl Writer<'_> {
         match name {
             "google.protobuf.Timestamp" => {
                 let time: Timestamp = message.transcode_to().ok()?;
-                let sane =
-                    YEARS.contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos);
-                sane.then(|| time.to_string().into())
+                timestamp(&time).map(Json::String)
             }
             "google.protobuf.Any" => {
                 let url = message.get_field_by_name("type_url")?;
@@ -295,6 +293,12 @@ fn enum_name(names: &EnumDescriptor, number: i32) -> Json {
     }
 }
 
+/// A moment in RFC 3339, if that can write it.
+pub(super) fn timestamp(time: &Timestamp) -> Option<String> {
+    let sane = YEARS.contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos);
+    sane.then(|| time.to_string())
+}
+
 /// The value of a field that is not there, for one of the [`TELLING`].
 fn telling_default(field: &FieldDescriptor) -> Option<Json> {
     let Kind::Enum(names) = field.kind() else {
@@ -328,7 +332,7 @@ fn is_word_key(field: &FieldDescriptor) -> bool {
 }
 
 /// Whether a field has the identifier of a trace or of a span, which people write in hexadecimal.
-fn is_span_id(message: &str, field: &FieldDescriptor) -> bool {
+pub(super) fn is_span_id(message: &str, field: &FieldDescriptor) -> bool {
     message.starts_with("opentelemetry.") && field.name().ends_with("_id")
 }
 

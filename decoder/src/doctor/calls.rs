@@ -3,7 +3,7 @@
 use super::{Case, report};
 use crate::core::Core;
 use crate::event::Side;
-use crate::trace::{Call, Id, Severity, Subject};
+use crate::trace::{Call, Confidence, Id, Severity, Subject};
 
 /// What a Go session server, grpc-go's default, takes in one message.
 const SESSION_LIMIT: u32 = 4 << 20;
@@ -33,6 +33,7 @@ pub(crate) fn message_began(core: &mut Core, id: Id<Call>, from: Side, length: u
         Case {
             code: "message-too-large",
             severity: Severity::Warning,
+            confidence: Confidence::Likely,
             waiting_on: None,
             subject: Subject::Call(id),
             summary: format!(
@@ -98,6 +99,7 @@ pub(crate) fn call_ended(core: &mut Core, id: Id<Call>) {
         Case {
             code: known.code,
             severity: known.severity,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject,
             summary: format!(

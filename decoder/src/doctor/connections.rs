@@ -4,7 +4,7 @@ use super::{Case, report};
 use crate::core::Core;
 use crate::event::{Closed, Side};
 use crate::protocol::engine::{Route, Target};
-use crate::trace::{Connection, Exchange, Id, Severity, Subject};
+use crate::trace::{Confidence, Connection, Exchange, Id, Severity, Subject};
 use crate::wire::http2::error_code_name;
 
 /// A connection ended.
@@ -19,6 +19,7 @@ pub(crate) fn connection_closed(core: &mut Core, id: Id<Connection>) {
             Case {
                 code: "daemon-unreachable",
                 severity: Severity::Error,
+                confidence: Confidence::Certain,
                 waiting_on: None,
                 subject: Subject::Connection(id),
                 summary: format!(
@@ -51,6 +52,7 @@ pub(crate) fn undecodable(core: &mut Core, id: Id<Connection>, from: Side) {
         Case {
             code: "not-decoded",
             severity: Severity::Warning,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject: Subject::Connection(id),
             summary: format!("What the {from} sends on connection {id} is not decoded from here on: {why}."),
@@ -69,6 +71,7 @@ pub(crate) fn http2_violation(core: &mut Core, id: Id<Connection>, from: Side, w
         Case {
             code: "http2-violation",
             severity: Severity::Warning,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject: Subject::Connection(id),
             summary: format!("The {from} breaks a rule of HTTP/2 on connection {id}: {what}."),
@@ -115,6 +118,7 @@ pub(crate) fn goaway(core: &mut Core, id: Id<Connection>, from: Side) {
         Case {
             code: "goaway",
             severity: Severity::Error,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject: Subject::Connection(id),
             summary: format!("The {from} shut connection {id} down with GOAWAY {name}{debug}."),
@@ -138,6 +142,7 @@ pub(crate) fn exec_stderr(core: &mut Core, id: Id<Connection>, text: &str) {
         Case {
             code: "dial-stdio-failed",
             severity: Severity::Error,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject: Subject::Connection(id),
             summary: format!("The command inside the builder's container says on standard error: {text}"),
@@ -195,6 +200,7 @@ pub(crate) fn exchange_ended(core: &mut Core, id: Id<Exchange>) {
         Case {
             code,
             severity: Severity::Error,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject: Subject::Exchange(id),
             summary,

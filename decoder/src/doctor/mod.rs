@@ -27,12 +27,13 @@ pub(crate) use transfers::{
 use crate::core::Core;
 use crate::event::Side;
 use crate::text::ago;
-use crate::trace::{Finding, Severity, Subject};
+use crate::trace::{Confidence, Finding, Severity, Subject};
 
 /// A finding before it has its number.
 struct Case {
     code: &'static str,
     severity: Severity,
+    confidence: Confidence,
     waiting_on: Option<Side>,
     subject: Subject,
     summary: String,
@@ -40,28 +41,38 @@ struct Case {
     evidence: Vec<String>,
 }
 
+/// Adds a finding. What was reported of the same subject before is not added again, but becomes
+/// certain if it is now and was not then.
 fn report(core: &mut Core, case: Case) {
     debug_assert!(
         catalogue::find(case.code).is_some_and(|entry| entry.detected),
         "{} is not in the catalogue",
         case.code
     );
-    let at = core.now;
+    let now = core.now;
     let evidence = case
         .evidence
         .iter()
         .map(String::len)
         .fold(0, usize::saturating_add);
     let weight = case.summary.len().saturating_add(evidence);
-    core.find(case.code, case.subject, weight, |id| Finding {
-        id,
-        code: case.code,
-        severity: case.severity,
-        waiting_on: case.waiting_on,
-        summary: case.summary,
-        advice: case.advice,
-        evidence: case.evidence,
-        at,
-        subject: case.subject,
-    });
+    let certain = (case.confidence == Confidence::Certain).then_some(now);
+    core.find(
+        case.code,
+        case.subject,
+        case.confidence,
+        weight,
+        |id, at| Finding {
+            id,
+            code: case.code,
+            severity: case.severity,
+            waiting_on: case.waiting_on,
+            summary: case.summary,
+            advice: case.advice,
+            evidence: case.evidence,
+            at,
+            certain,
+            subject: case.subject,
+        },
+    );
 }

@@ -6,8 +6,8 @@ use super::{Case, ago, report, setup};
 use crate::core::Core;
 use crate::event::Side;
 use crate::trace::{
-    Build, BuildState, Call, CallState, Exporter, Id, Session, SessionPath, Severity, Subject,
-    TransferState,
+    Build, BuildState, Call, CallState, Confidence, Exporter, Id, Session, SessionPath, Severity,
+    Subject, TransferState,
 };
 
 const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
@@ -58,6 +58,7 @@ fn same_id_twice(core: &mut Core, id: Id<Session>) {
         Case {
             code: "duplicate-session-id",
             severity: Severity::Error,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject: Subject::Session(id),
             summary: format!("Two live sessions have the same id {uuid}; {effect}."),
@@ -81,6 +82,7 @@ pub(crate) fn session_refused(core: &mut Core, id: Id<Session>) {
         Case {
             code: "session-refused",
             severity: Severity::Error,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject: Subject::Session(id),
             summary: format!("The daemon refused session {uuid}: {why}."),
@@ -185,6 +187,7 @@ fn session_closed_early(core: &mut Core, id: Id<Build>) {
         Case {
             code: "session-closed-early",
             severity: Severity::Error,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject,
             summary: format!("{who} closed session {uuid} after {age}, while build {id} still needed it."),
@@ -212,6 +215,7 @@ pub(crate) fn build_started(core: &mut Core, id: Id<Build>) {
             Case {
                 code: "no-session",
                 severity: Severity::Warning,
+                confidence: Confidence::Certain,
                 waiting_on: Some(Side::Client),
                 subject: Subject::Build(id),
                 summary: format!("Build {id} asks for BuildKit (version=2) but names no session."),
@@ -264,6 +268,7 @@ fn method_not_offered(core: &mut Core, id: Id<Build>) {
         Case {
             code: "method-not-offered",
             severity: Severity::Error,
+            confidence: Confidence::Certain,
             waiting_on: Some(Side::Client),
             subject: Subject::Build(id),
             summary: format!(
@@ -325,6 +330,7 @@ pub(crate) fn build_ended(core: &mut Core, id: Id<Build>) {
         Case {
             code,
             severity: Severity::Error,
+            confidence: Confidence::Certain,
             waiting_on: None,
             subject: Subject::Build(id),
             summary: format!("Build {id} failed: {error}"),

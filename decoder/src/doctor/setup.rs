@@ -8,7 +8,7 @@ use crate::core::Core;
 use crate::event::Side;
 use crate::obligation::Act;
 use crate::trace::{
-    Build, BuildState, Call, CallState, Connection, Id, Session, Severity, Subject,
+    Build, BuildState, Call, CallState, Confidence, Connection, Id, Session, Severity, Subject,
 };
 use crate::wire::http2::setting_name;
 
@@ -116,6 +116,11 @@ fn session_id_mismatch(core: &mut Core, id: Id<Build>, severity: Severity) {
         Case {
             code: "session-id-mismatch",
             severity,
+            // It may still come, until the daemon says that it has waited for it in vain.
+            confidence: match severity {
+                Severity::Error => Confidence::Certain,
+                _ => Confidence::Likely,
+            },
             waiting_on: Some(Side::Client),
             subject: Subject::Build(id),
             summary: format!("Build {id} names session {named}, which was never opened."),
@@ -155,6 +160,7 @@ pub(super) fn session_opened(core: &mut Core, id: Id<Session>) {
         Case {
             code: "session-too-late",
             severity: Severity::Warning,
+            confidence: Confidence::Likely,
             waiting_on: None,
             subject: Subject::Session(id),
             summary: format!(
@@ -189,6 +195,7 @@ fn status_goes_on(core: &mut Core, id: Id<Call>) {
         Case {
             code: "status-never-ends",
             severity: Severity::Warning,
+            confidence: Confidence::Likely,
             waiting_on: Some(callee),
             subject: Subject::Call(id),
             summary: format!(
@@ -224,6 +231,7 @@ fn no_settings(core: &mut Core, id: Id<Connection>) {
         Case {
             code: "handshake-timeout",
             severity: Severity::Warning,
+            confidence: Confidence::Likely,
             waiting_on: Some(callee),
             subject: Subject::Connection(id),
             summary: format!(
@@ -260,6 +268,7 @@ pub(crate) fn header_list(
         Case {
             code: "header-list-too-large",
             severity: Severity::Warning,
+            confidence: Confidence::Likely,
             waiting_on: None,
             subject: Subject::Connection(id),
             summary: format!(
@@ -296,6 +305,7 @@ pub(crate) fn stream_limit_reached(
         Case {
             code: "stream-limit-reached",
             severity: Severity::Warning,
+            confidence: Confidence::Likely,
             waiting_on: Some(caller.peer()),
             subject: Subject::Connection(id),
             summary: format!(

@@ -10,11 +10,27 @@ use crate::core::Core;
 use crate::event::{Side, Time};
 use crate::obligation::{self, Act, Chain, Layer, State};
 use crate::trace::{
-    Call, CallState, Connection, Finding, Id, Severity, Subject, Trace, Transfer, TransferState,
+    Call, CallState, Confidence, Connection, Finding, Id, Severity, Subject, Trace, Transfer,
+    TransferState,
 };
 
 /// How long something may stand still before that is worth a word.
 const STALL: Duration = Duration::from_secs(5);
+
+/// After how long a wait is certain not to end by itself: longer than all that BuildKit gives up
+/// after, but for credentials.
+const CERTAIN: Duration = Duration::from_secs(30);
+/// The same for credentials, for which BuildKit waits up to 60 s (`session/auth`, from 0.30 on).
+const CREDENTIALS: Duration = Duration::from_secs(60);
+
+/// How sure it is that a wait that began at `since` does not end by itself.
+fn confidence(core: &Core, since: Time, certain: Duration) -> Confidence {
+    let stall = core.options.stall_after.unwrap_or(STALL);
+    match core.now.since(since) >= certain.max(stall) {
+        true => Confidence::Certain,
+        false => Confidence::Likely,
+    }
+}
 
 /// Looks at everything that is open: the oldest matters most. To be called about once a second;
 /// full tables take about a millisecond.
@@ -64,6 +80,19 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
     let Some(side) = owed.side.filter(|_| stands) else {
         return;
     };
+    let code = match owed.act {
+        _ if owed.behind.is_some() => "flow-control-stall",
+        Act::Announce => "final-stat-missing",
+        Act::Request => "request-missing",
+        Act::SendContents => "file-end-missing",
+        Act::SayFin => "fin-missing",
+        Act::AnswerFin => "fin-unanswered",
+        _ => return,
+    };
+    let confidence = confidence(core, owed.since, CERTAIN);
+    if core.found(code, subject) >= Some(confidence) {
+        return;
+    }
     let chain = chain_of(&core.trace, subject, now);
     let label = name(transfer);
     let call = transfer.call;
@@ -99,8 +128,9 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
             owed.action
         ))];
         let case = Case {
-            code: "flow-control-stall",
+            code,
             severity: Severity::Error,
+            confidence,
             waiting_on: Some(receiver),
             subject,
             summary: format!("{label} stands still for {age}: {what}."),
@@ -116,17 +146,10 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
         report(core, case);
         return;
     }
-    let code = match owed.act {
-        Act::Announce => "final-stat-missing",
-        Act::Request => "request-missing",
-        Act::SendContents => "file-end-missing",
-        Act::SayFin => "fin-missing",
-        Act::AnswerFin => "fin-unanswered",
-        _ => return,
-    };
     let case = Case {
         code,
         severity: Severity::Warning,
+        confidence,
         waiting_on: Some(side),
         subject,
         summary: format!(
@@ -242,6 +265,14 @@ fn callback(core: &mut Core, id: Id<Call>) {
         ),
         _ => return,
     };
+    let certain = match service {
+        "Auth" => CREDENTIALS,
+        _ => CERTAIN,
+    };
+    let confidence = confidence(core, owed.since, certain);
+    if core.found(code, subject) >= Some(confidence) {
+        return;
+    }
     let chain = chain_of(&core.trace, subject, now);
     let name = call.short_name();
     let age = ago(now, owed.since);
@@ -250,6 +281,7 @@ fn callback(core: &mut Core, id: Id<Call>) {
         Case {
             code,
             severity: Severity::Warning,
+            confidence,
             waiting_on: Some(callee),
             subject,
             summary: format!("{name} waits for the {callee} since {age}."),

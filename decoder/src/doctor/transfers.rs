@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::{Case, report};
 use crate::core::Core;
-use crate::event::Side;
+use crate::event::{Side, Time};
 use crate::protocol::diffcopy::Violation;
-use crate::trace::{CallState, File, Flavour, Id, Severity, Subject, Transfer, TransferState};
+use crate::trace::{
+    Call, CallState, Confidence, File, Flavour, Id, Severity, Subject, Transfer, TransferState,
+};
 use crate::wire::protobuf::Malformed;
 
 /// `FileSend of exporter 0 (local)`, `FileSync of "context"`.
@@ -36,6 +38,7 @@ fn simple(
     let case = Case {
         code,
         severity,
+        confidence: Confidence::Certain,
         waiting_on: None,
         subject: Subject::Transfer(id),
         summary,
@@ -259,9 +262,30 @@ pub(crate) fn transfer_ended(core: &mut Core, id: Id<Transfer>) {
     );
 }
 
+/// Calls among which a health check is looked for.
+const LATEST_CALLS: usize = 256;
+
 /// How long a receiver of a local export may say nothing after the listing before it is taken for
 /// one that reads bytes: a healthy one asks for its first file at once.
 const PACKETS_AS_BYTES: Duration = Duration::from_secs(2);
+/// How long before that is certain, when nothing else shows that it lives.
+const SURE: Duration = Duration::from_secs(5);
+
+/// Whether `side` has a health check before it that it has not answered for a while, or its socket
+/// is not read, so that it says nothing of anything after `since`.
+fn is_deaf(core: &Core, call: &Call, since: Time, side: Side) -> bool {
+    let connection = core.trace.connections.get(call.connection);
+    let said = connection.and_then(|connection| *connection.last_bytes.get(side));
+    let blocked = connection.is_some_and(|connection| connection.not_reading.get(side).is_some());
+    let mut calls = core.trace.calls.iter().rev().take(LATEST_CALLS);
+    let unanswered = calls.any(|other| {
+        other.connection == call.connection
+            && other.service.ends_with(".Health")
+            && other.state == CallState::Open
+            && core.now.since(other.start) >= PACKETS_AS_BYTES
+    });
+    said <= Some(since) && (blocked || unanswered)
+}
 
 /// The receiver of a local export takes its packets for an archive: it never asks for a file.
 /// Gives whether that is so.
@@ -295,8 +319,23 @@ pub(super) fn packets_read_as_bytes(core: &mut Core, id: Id<Transfer>) -> bool {
         && machine.final_stat().is_some()
         && machine.files() > 0
         && machine.packets(receiver) == 0;
-    if !fits {
+    let Some(listed) = listed.filter(|_| fits) else {
         return false;
+    };
+    // Who is stopped, or reads nothing at all, does not mistake packets for bytes: it answers
+    // nothing else either.
+    if is_deaf(core, call, listed, receiver) {
+        return false;
+    }
+    let lives = core.trace.connections.get(call.connection);
+    let lives = lives.and_then(|connection| *connection.last_bytes.get(receiver));
+    let patience = core.options.stall_after.unwrap_or(SURE);
+    let confidence = match lives > Some(listed) || core.now.since(listed) >= patience {
+        true => Confidence::Certain,
+        false => Confidence::Likely,
+    };
+    if core.found("packets-read-as-bytes", Subject::Transfer(id)) >= Some(confidence) {
+        return true;
     }
     let files = machine.files();
     let entries = machine.entries().count();
@@ -318,6 +357,7 @@ pub(super) fn packets_read_as_bytes(core: &mut Core, id: Id<Transfer>) -> bool {
         Case {
             code: "packets-read-as-bytes",
             severity: Severity::Error,
+            confidence,
             waiting_on: Some(receiver),
             subject: Subject::Transfer(id),
             summary,

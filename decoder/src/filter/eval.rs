@@ -7,11 +7,11 @@ use super::{Field, units};
 /// One value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// For [`Type::Text`] and [`Type::Word`].
+    /// For [`Type::Text`](super::Type::Text) and [`Type::Word`](super::Type::Word).
     Text(&'a str),
-    /// For [`Type::Number`], in bytes for [`Type::Size`], in nanoseconds for [`Type::Duration`].
+    /// For numbers, in bytes for sizes, in nanoseconds for durations.
     Number(u64),
-    /// For [`Type::Flag`].
+    /// For [`Type::Flag`](super::Type::Flag).
     Flag(bool),
 }
 

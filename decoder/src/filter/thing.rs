@@ -469,7 +469,7 @@ fn message(row: &Message, field: Field, tell: &mut Teller<'_>) -> Told {
             PacketType::Err => Some("ERR"),
             PacketType::Other(_) => None,
         }),
-        (Field::Path, Content::Packet { packet, path }) => {
+        (Field::Path, Content::Packet { packet, path, .. }) => {
             let announced = packet.stat.as_ref().map(|stat| stat.path.as_str());
             tell.maybe(announced.or(path.as_deref()))
         }

@@ -655,6 +655,7 @@ impl Carries {
             Carries::Transfer(transfer) => transfer.end_message(core, from),
             Carries::Tunnel { slices, .. } | Carries::Socket(slices) => Content::Bytes {
                 payload: slices.get_mut(from).finish(),
+                body: Bytes::new(),
             },
         }
     }

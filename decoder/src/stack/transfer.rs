@@ -1,5 +1,7 @@
 //! A call that carries files: decides what its messages are, and moves the transfer along.
 
+use bytes::Bytes;
+
 use super::masked;
 use super::seam::{Seam, Seams};
 use super::slices::Slices;
@@ -47,6 +49,29 @@ struct Reader {
     error: Joined,
     /// Whether the message that is being read has had any bytes.
     any: bool,
+    /// The beginning of that message, for showing it.
+    beginning: Vec<u8>,
+}
+
+/// Bytes kept of a message, for showing it.
+const KEPT: usize = 1 << 10;
+
+/// The same of one that carries contents.
+const KEPT_OF_CONTENTS: usize = 64;
+
+impl Reader {
+    fn keep(&mut self, body: &[u8]) {
+        let room = KEPT.saturating_sub(self.beginning.len());
+        self.beginning
+            .extend_from_slice(body.get(..room).unwrap_or(body));
+    }
+
+    fn kept(&mut self, limit: usize) -> Bytes {
+        let beginning = self.beginning.get(..limit).unwrap_or(&self.beginning);
+        let kept = Bytes::copy_from_slice(beginning);
+        self.beginning.clear();
+        kept
+    }
 }
 
 impl Reader {
@@ -209,6 +234,9 @@ impl TransferStream {
         let redaction = core.options.redact.as_ref();
         let drop = redaction.is_some_and(|redaction| redaction.rules.drop_file_contents);
         let look = redaction.is_some_and(|redaction| !redaction.rules.patterns.is_empty());
+        if core.options.messages {
+            self.readers.get_mut(from).keep(body);
+        }
         let Reader {
             packet,
             slices,
@@ -260,7 +288,8 @@ impl TransferStream {
                 doctor::receiver_spoke(core, self.transfer);
             }
             self.waited(core, since, from, Awaited::Slice);
-            return Content::Bytes { payload };
+            let body = self.readers.get_mut(from).kept(KEPT_OF_CONTENTS);
+            return Content::Bytes { payload, body };
         }
         match reader.packet.finish() {
             Ok(mut packet) => {
@@ -268,15 +297,21 @@ impl TransferStream {
                     reader.files.end(packet.id);
                 }
                 let show = core.options.show_secrets;
+                let limit = match packet.kind {
+                    PacketType::Data => KEPT_OF_CONTENTS,
+                    _ => KEPT,
+                };
+                let body = reader.kept(limit);
                 packet.text = packet.text.map(|text| masked::text(show, &text));
                 let path = path_of(core, self.transfer, &packet);
                 self.waited(core, since, from, Awaited::Packet(packet.kind));
                 self.packet(core, from, &packet);
-                Content::Packet { packet, path }
+                Content::Packet { packet, path, body }
             }
             Err(malformed) => {
+                let body = reader.kept(KEPT);
                 doctor::malformed_packet(core, self.transfer, from, &malformed);
-                Content::Bytes { payload: 0 }
+                Content::Bytes { payload: 0, body }
             }
         }
     }

@@ -20,10 +20,42 @@ pub struct Finding {
     pub advice: String,
     /// What it rests on: the call, the message, the time.
     pub evidence: Vec<String>,
-    /// When it became certain.
+    /// When it was seen first.
     pub at: Time,
+    /// Since when it is certain; `None`: it is only likely, so far.
+    pub certain: Option<Time>,
     /// What it is about.
     pub subject: Subject,
+}
+
+impl Finding {
+    /// How sure it is.
+    pub fn confidence(&self) -> Confidence {
+        match self.certain {
+            Some(_) => Confidence::Certain,
+            None => Confidence::Likely,
+        }
+    }
+}
+
+/// How sure a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// It looks like it, and something else may turn out: a wait that may end, a limit that was
+    /// not announced.
+    Likely,
+    /// It was said or done, or nothing else explains what was not.
+    Certain,
+}
+
+impl Confidence {
+    /// As it stands in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Confidence::Likely => "likely",
+            Confidence::Certain => "certain",
+        }
+    }
 }
 
 /// How bad a finding is.

@@ -137,6 +137,44 @@ impl<T> Table<T> {
         self.rows.iter_mut().map(|(row, _)| row)
     }
 
+    /// Becomes a copy of `source`: rows that are gone there go, new ones and those among `open`
+    /// are copied; `open` is then what is not over.
+    pub(super) fn follow_with(
+        &mut self,
+        source: &Table<T>,
+        open: &mut Vec<Id<T>>,
+        is_over: impl Fn(&T) -> bool,
+        copy: impl Fn(&T) -> T,
+    ) {
+        while self.gone < source.gone {
+            if self.rows.pop_front().is_none() {
+                self.gone = source.gone;
+                break;
+            }
+            self.gone = self.gone.saturating_add(1);
+        }
+        open.retain(|id| {
+            let Some(row) = source.get(*id) else {
+                return false;
+            };
+            if let Some(mine) = self.get_mut(*id) {
+                *mine = copy(row);
+            }
+            !is_over(row)
+        });
+        let new = source.rows.iter().skip(self.rows.len());
+        let first = self.gone.saturating_add(self.rows.len() as u64);
+        for ((row, weight), before) in new.zip(first..) {
+            if !is_over(row) {
+                open.push(Id {
+                    number: before.saturating_add(1),
+                    row: PhantomData,
+                });
+            }
+            self.rows.push_back((copy(row), *weight));
+        }
+    }
+
     /// How many rows there are now.
     pub fn len(&self) -> usize {
         self.rows.len()

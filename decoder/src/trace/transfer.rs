@@ -45,6 +45,19 @@ impl Transfer {
     pub fn sender(&self) -> Side {
         self.direction.sender()
     }
+
+    /// A copy without the entries: they may be a million.
+    pub(super) fn outline(&self) -> Self {
+        Transfer {
+            service: self.service.clone(),
+            name: self.name.clone(),
+            exporter: self.exporter.clone(),
+            evidence: self.evidence.clone(),
+            machine: self.machine.outline(),
+            error: self.error.clone(),
+            ..*self
+        }
+    }
 }
 
 /// Which way the files go.

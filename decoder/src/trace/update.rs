@@ -39,7 +39,7 @@ pub enum Update {
     Vertex(Id<Build>, usize),
     /// A build was answered.
     BuildEnded(Id<Build>),
-    /// Something abnormal was found.
+    /// Something abnormal was found, or what was likely became certain.
     Finding(Id<Finding>),
     /// A text that somebody meant for people.
     Text(Box<Text>),
@@ -85,11 +85,15 @@ pub enum Content {
         /// The path of the entry whose id it carries, where that was announced and kept. The transfer
         /// forgets it at its end, which may come before this message is looked at.
         path: Option<Box<str>>,
+        /// The beginning of the message as it was sent; contents of files are not kept.
+        body: Bytes,
     },
     /// A slice of an archive, of a tunnel or of a socket: contents are not kept.
     Bytes {
         /// How many bytes it carries.
         payload: u64,
+        /// The beginning of the message as it was sent; empty for tunnels and sockets.
+        body: Bytes,
     },
 }
 

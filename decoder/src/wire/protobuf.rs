@@ -16,6 +16,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::Range;
 
+pub(crate) use raw::{Guess, guess};
 pub use raw::{RawField, RawLimits, RawMessage, RawRest, RawValue, render_raw};
 pub use walker::{Piece, Walker};
 

@@ -1,5 +1,5 @@
-//! Spans while a session runs: the view and the spans are made of the same updates, by the thread
-//! that shows.
+//! Spans while a session runs: what is shown and the spans are made of the same updates, by the
+//! thread that shows.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::metrics::Metrics;
 use super::sink::{Sent, Sink};
 use super::span::Span;
 use super::spans::Spans;
-use crate::view::{HOLD, View};
+use crate::view::HOLD;
 use crate::watch::Show;
 
 /// Makes spans, and sends them.
@@ -77,59 +77,66 @@ impl Ending {
     }
 }
 
-/// A view, and spans beside it.
+/// Shows, and makes spans of the same updates beside it.
 #[derive(Debug)]
-pub struct Shown {
-    /// What is shown.
-    pub view: View,
-    /// What is sent.
+pub struct Beside<S> {
+    /// What shows.
+    pub show: S,
+    /// What makes spans, if that is wanted.
     pub live: Option<Live>,
-    /// Nobody takes what the view writes.
+    /// Updates at the head of the queue that spans were made of.
+    seen: usize,
+    /// Nobody takes what is shown.
     broken: bool,
 }
 
-impl Shown {
-    /// Shows by `view`, and sends by `live`, if that is wanted.
-    pub fn new(view: View, live: Option<Live>) -> Self {
-        Shown {
-            view,
+impl<S: Show> Beside<S> {
+    /// Shows by `show`, and makes spans by `live`.
+    pub fn new(show: S, live: Option<Live>) -> Self {
+        Beside {
+            show,
             live,
+            seen: 0,
             broken: false,
         }
     }
 }
 
-impl Show for Shown {
+impl<S: Show> Show for Beside<S> {
     fn render(&mut self, decoder: &mut Decoder) {
-        let begun = Instant::now();
-        self.view.at(decoder.now());
-        while begun.elapsed() < HOLD {
-            let Some(update) = decoder.take_update() else {
-                break;
-            };
-            if !self.broken {
-                self.view.update(decoder.trace(), &update);
-            }
-            if let Some(live) = &mut self.live {
-                let (trace, now) = (decoder.trace(), decoder.now());
-                live.metrics.update(trace, &update);
-                live.spans.update(trace, &update, now, &mut live.made);
-            }
-        }
         if let Some(live) = &mut self.live {
+            let begun = Instant::now();
+            let (trace, now) = (decoder.trace(), decoder.now());
+            for update in decoder.queued_updates().skip(self.seen) {
+                live.metrics.update(trace, update);
+                live.spans.update(trace, update, now, &mut live.made);
+                self.seen += 1;
+                if begun.elapsed() >= HOLD {
+                    break;
+                }
+            }
             live.look(decoder);
+            if self.seen < decoder.pending_updates() {
+                // Whoever shows takes updates away: it has to wait until all are seen.
+                return;
+            }
         }
+        match self.broken {
+            true => while decoder.take_update().is_some() {},
+            false => self.show.render(decoder),
+        }
+        self.seen = decoder.pending_updates();
     }
 
     fn write(&mut self) -> io::Result<()> {
         if let Some(live) = &mut self.live {
             live.sink.offer(std::mem::take(&mut live.made));
         }
-        let written = match self.broken {
-            true => Ok(()),
-            false => self.view.write(),
-        };
-        self.broken |= written.is_err();
+        if self.broken {
+            return Ok(());
+        }
+        let written = self.show.write();
+        self.broken = written.is_err();
         match self.live {
             // The spans go on.
             Some(_) => Ok(()),

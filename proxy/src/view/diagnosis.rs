@@ -8,11 +8,11 @@ mod sarif;
 
 use std::borrow::Cow;
 
-use buildtap_decoder::describe::printable;
 use buildtap_decoder::event::Side;
 use buildtap_decoder::protocol::mask::mask_text;
+use buildtap_decoder::trace::{Confidence, Finding};
 
-use super::paint::{Paint, Style, bytes, count, offset, wrapped};
+use super::paint::{Paint, Style, bytes, count, offset};
 use super::words;
 use crate::diagnose::{Diagnosis, Item, Place};
 use crate::output::Output;
@@ -97,6 +97,14 @@ fn explain(code: &str) -> String {
     format!("buildtap explain {code}")
 }
 
+/// What is added to a finding that is not certain.
+fn likely(finding: &Finding) -> &'static str {
+    match finding.confidence() {
+        Confidence::Certain => "",
+        Confidence::Likely => "  likely",
+    }
+}
+
 struct Text<'a> {
     about: About<'a>,
     paint: Paint,
@@ -112,12 +120,8 @@ impl Text<'_> {
         self.out.push('\n');
     }
 
-    /// A sentence, its lines indented.
     fn say(&mut self, margin: usize, mark: &str, text: &str) {
-        let text = format!("{:margin$}{mark}{}", "", printable(text));
-        let indent = margin + mark.chars().count();
-        self.out.push_str(&wrapped(&text, indent, self.width));
-        self.out.push('\n');
+        words::say(&mut self.out, margin, mark, text, self.width);
     }
 
     fn all(&mut self) {
@@ -138,7 +142,8 @@ impl Text<'_> {
                 let at = offset(effect.finding.at, diagnosis.origin);
                 let code = effect.finding.code;
                 let text = self.about.free(&effect.finding.summary);
-                self.say(6, "· ", &format!("{code}, at {at} s: {text}"));
+                let likely = likely(&effect.finding);
+                self.say(6, "· ", &format!("{code}, at {at} s{likely}: {text}"));
             }
         }
         self.out.push('\n');
@@ -158,6 +163,7 @@ impl Text<'_> {
             (style, mark),
             (Style::Bold, &format!("  {}", finding.code)),
             (Style::Dim, &waiting),
+            (Style::Dim, likely(finding)),
         ]);
         self.say(4, "", &self.about.free(&finding.summary));
         self.say(4, "· ", &self.about.place(item));

@@ -10,7 +10,9 @@ pub(crate) mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 use buildtap_decoder::event::Time;
-use buildtap_decoder::trace::{Build, Call, Content, Id, Message, Table, Trace, Transfer, Update};
+use buildtap_decoder::trace::{
+    Build, Call, Content, Finding, Id, Message, Table, Trace, Transfer, Update,
+};
 use serde::Serialize;
 
 use super::Keep;
@@ -32,6 +34,8 @@ pub struct Writer {
     transfers: Written,
     builds: Written,
     findings: Written,
+    /// Those that were written as certain.
+    certain: Written,
     /// How many vertices of each build were written.
     vertices: BTreeMap<u64, usize>,
     /// Files that were written when their transfer ended before they did, by transfer and id.
@@ -126,7 +130,7 @@ impl Writer {
                     self.vertices(trace, *id, out);
                 }
             }
-            Update::Finding(id) => self.finding(trace, *id, out),
+            Update::Finding(id) => self.found(trace, *id, out),
             Update::Text(text) => self.line(&fill.text(text), out),
             Update::ConnectionOpened(_)
             | Update::SessionOpened(_)
@@ -220,6 +224,18 @@ once! {
 }
 
 impl Writer {
+    /// A finding, which gets a second line when it becomes certain.
+    fn found(&mut self, trace: &Trace, id: Id<Finding>, out: &mut String) {
+        let Some(row) = trace.findings.get(id) else {
+            return;
+        };
+        let is_new = self.findings.first(&trace.findings, id);
+        let is_surer = row.certain.is_some() && self.certain.first(&trace.findings, id);
+        if (is_new || is_surer) && self.keeps(trace, &Update::Finding(id)) {
+            self.line(&self.filler(trace).finding(row), out);
+        }
+    }
+
     /// A transfer, after its files that were asked for and did not come to their end.
     fn transfer(&mut self, trace: &Trace, id: Id<Transfer>, out: &mut String) {
         let Some(row) = trace.transfers.get(id) else {

@@ -3,7 +3,7 @@
 //! A file has one line when it is complete, a listing one when it ends, a health check one in
 //! all. Offsets are seconds after the first client connected, as in the summary.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use buildtap_decoder::describe::{Describer, printable};
 use buildtap_decoder::event::{Closed, Side, Time};
@@ -13,7 +13,7 @@ use buildtap_decoder::trace::{
     TextSource, Trace, Transfer, Update,
 };
 
-use super::paint::{Paint, Style, bytes, count, duration, offset, shorten, wrapped};
+use super::paint::{Paint, Style, bytes, count, duration, offset, shorten};
 use super::words;
 
 /// Columns of a detail when the terminal does not say how wide it is.
@@ -34,6 +34,8 @@ pub(super) struct Log {
     origin: Option<Time>,
     /// What was written last of a step: the daemon repeats itself.
     steps: HashMap<(u64, usize), &'static str>,
+    /// Findings that were told in full.
+    told: BTreeSet<u64>,
 }
 
 /// One line: when, of what, who to whom, what.
@@ -54,6 +56,7 @@ impl Log {
             width,
             origin: None,
             steps: HashMap::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -138,20 +141,33 @@ impl Log {
         })
     }
 
-    /// A finding, which is worth a few lines also without a log.
+    /// A finding, which is worth a few lines also without a log: a hint while it is only likely,
+    /// and all of it once it is certain.
     pub(super) fn finding(&mut self, trace: &Trace, id: Id<Finding>, out: &mut String) {
         let Some(finding) = trace.findings.get(id) else {
             return;
         };
-        let (style, mark) = words::severity(finding.severity);
+        let origin = words::origin(trace).unwrap_or(finding.at);
+        let (style, mark) = match finding.certain {
+            Some(_) => words::severity(finding.severity),
+            None => (Style::Yellow, "? likely"),
+        };
         let title = format!("buildtap: {mark} {}", finding.code);
         self.paint.push(out, style, &title);
+        let at = finding.certain.unwrap_or(finding.at);
+        let after = format!("  at {} s", offset(at, origin));
+        self.paint.push(out, Style::Dim, &after);
         out.push('\n');
-        for (mark, text) in [("", &finding.summary), ("→ ", &finding.advice)] {
-            let text = format!("    {mark}{}", printable(text));
-            out.push_str(&wrapped(&text, 4 + mark.chars().count(), self.width));
-            out.push('\n');
+        words::say(out, 4, "", &finding.summary, self.width);
+        if finding.certain.is_some() {
+            words::reasons(out, 4, finding, self.width);
+            self.told.insert(id.number());
         }
+    }
+
+    /// The numbers of the findings that were told in full.
+    pub(super) fn told(&self) -> &BTreeSet<u64> {
+        &self.told
     }
 
     fn text(&self, text: &Text, out: &mut String) {

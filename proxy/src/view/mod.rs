@@ -18,8 +18,7 @@ use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
 use buildtap_decoder::describe::Describer;
-use buildtap_decoder::event::Time;
-use buildtap_decoder::trace::{Call, Content, Message, Trace, Update};
+use buildtap_decoder::trace::{Call, Content, Message, Update};
 
 use crate::cli::{Format, ViewArgs};
 use crate::error::Error;
@@ -50,16 +49,29 @@ enum Form {
     /// For people: the log if that is wanted, else only what is wrong; and the summary.
     Text {
         log: Log,
-        all: bool,
+        tells: Tells,
         keep: Option<Keep>,
     },
     /// For programs.
     Json(Box<json::Writer>),
 }
 
+/// What is told as it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tells {
+    /// Everything.
+    All,
+    /// What is wrong.
+    Findings,
+    /// Nothing: all has happened.
+    Nothing,
+}
+
 impl View {
     /// A view as the arguments say.
-    pub fn new(args: &ViewArgs, output: Output) -> Result<Self, Error> {
+    ///
+    /// If it is `live`, findings are told when they are made, and not again at the end.
+    pub fn new(args: &ViewArgs, output: Output, live: bool) -> Result<Self, Error> {
         let describer = Describer::new(schemas(&args.schemas)?, args.show_secrets);
         let paint = Paint {
             colour: output.colour,
@@ -67,7 +79,11 @@ impl View {
         let form = match args.format {
             Format::Text => Form::Text {
                 log: Log::new(paint, output.width),
-                all: args.log,
+                tells: match (args.log, live) {
+                    (true, _) => Tells::All,
+                    (false, true) => Tells::Findings,
+                    (false, false) => Tells::Nothing,
+                },
                 keep: None,
             },
             Format::Json => Form::Json(Box::new(json::Writer::new(args.show_secrets))),
@@ -84,8 +100,8 @@ impl View {
     /// Shows all that is said of what is kept, and nothing else.
     pub fn keep_only(&mut self, only: Keep) {
         match &mut self.form {
-            Form::Text { all, keep, .. } => {
-                *all = true;
+            Form::Text { tells, keep, .. } => {
+                *tells = Tells::All;
                 *keep = Some(only);
             }
             Form::Json(writer) => writer.keep_only(only),
@@ -109,8 +125,8 @@ impl View {
         match &mut self.form {
             // A summary would be of everything.
             Form::Text { keep: Some(_), .. } => {}
-            Form::Text { all, .. } => {
-                if *all {
+            Form::Text { log, tells, .. } => {
+                if *tells == Tells::All {
                     self.text.push('\n');
                 }
                 let paint = Paint {
@@ -120,6 +136,7 @@ impl View {
                     decoder.trace(),
                     decoder.now(),
                     self.failed,
+                    log.told(),
                     paint,
                     self.output.width,
                 ));
@@ -143,57 +160,45 @@ fn describe(describer: &Describer, call: &Call, message: &Message) -> Option<ser
     }
 }
 
-impl View {
-    /// It is `now`: to be told before the updates of that moment.
-    pub(crate) fn at(&mut self, now: Time) {
-        match &mut self.form {
-            Form::Text {
-                keep: Some(keep), ..
-            } => keep.at(now),
-            Form::Text { keep: None, .. } => {}
-            Form::Json(writer) => writer.at(now),
-        }
-    }
-
-    /// Renders what one update says.
-    pub(crate) fn update(&mut self, trace: &Trace, update: &Update) {
+impl Show for View {
+    fn render(&mut self, decoder: &mut Decoder) {
         let View {
             describer,
             form,
             text,
             ..
         } = self;
+        let begun = Instant::now();
         match form {
             Form::Text {
                 keep: Some(keep), ..
-            } if !keep.update(trace, update) => {}
-            Form::Text { log, all: true, .. } => log.update(trace, update, describer, text),
-            Form::Text { log, .. } => {
-                if let Update::Finding(id) = update {
-                    log.finding(trace, *id, text);
-                }
-            }
-            Form::Json(writer) => {
-                writer.update(
-                    trace,
-                    update,
-                    &|call, message| describe(describer, call, message),
-                    text,
-                );
-            }
+            } => keep.at(decoder.now()),
+            Form::Text { keep: None, .. } => {}
+            Form::Json(writer) => writer.at(decoder.now()),
         }
-    }
-}
-
-impl Show for View {
-    fn render(&mut self, decoder: &mut Decoder) {
-        let begun = Instant::now();
-        self.at(decoder.now());
         while begun.elapsed() < HOLD {
             let Some(update) = decoder.take_update() else {
                 break;
             };
-            self.update(decoder.trace(), &update);
+            let trace = decoder.trace();
+            match form {
+                Form::Text {
+                    keep: Some(keep), ..
+                } if !keep.update(trace, &update) => {}
+                Form::Text { log, tells, .. } => match (tells, update) {
+                    (Tells::All, update) => log.update(trace, &update, describer, text),
+                    (Tells::Findings, Update::Finding(id)) => log.finding(trace, id, text),
+                    _ => {}
+                },
+                Form::Json(writer) => {
+                    writer.update(
+                        trace,
+                        &update,
+                        &|call, message| describe(describer, call, message),
+                        text,
+                    );
+                }
+            }
         }
     }
 

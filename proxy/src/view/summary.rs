@@ -20,11 +20,13 @@ const TEXT: usize = 100;
 /// Rows of a table that are shown before the rest is only counted.
 const ROWS: usize = 200;
 
-/// The whole summary of a trace, seen at `now`; `failed` says that decoding failed before its end.
+/// The whole summary of a trace, seen at `now`; `failed` says that decoding failed before its end,
+/// `told` which findings need no more than a line.
 pub(super) fn summary(
     trace: &Trace,
     now: Time,
     failed: bool,
+    told: &BTreeSet<u64>,
     paint: Paint,
     width: Option<usize>,
 ) -> String {
@@ -37,6 +39,7 @@ pub(super) fn summary(
         width,
         out: String::new(),
         shown: BTreeSet::new(),
+        told,
     };
     if trace.connections.is_empty() && !failed {
         summary.line(0, &[(Style::Yellow, &wrapped(NOBODY, 2, width))]);
@@ -77,6 +80,8 @@ struct Summary<'a> {
     out: String,
     /// Sessions that were shown with a build.
     shown: BTreeSet<Id<Session>>,
+    /// Findings that were told in full before.
+    told: &'a BTreeSet<u64>,
 }
 
 impl Summary<'_> {
@@ -332,21 +337,22 @@ impl Summary<'_> {
         self.line(0, &[(Style::Bold, &title)]);
         for finding in findings.iter() {
             let (style, mark) = words::severity(finding.severity);
+            let told = self.told.contains(&finding.id.number());
+            let at = offset(finding.certain.unwrap_or(finding.at), self.origin);
+            let note = match (told, finding.certain) {
+                (true, _) => format!("  at {at} s, told above"),
+                (false, None) => "  likely".to_owned(),
+                (false, Some(_)) => String::new(),
+            };
+            let code = format!("  {}", finding.code);
             self.line(
                 2,
-                &[(style, mark), (Style::Bold, &format!("  {}", finding.code))],
+                &[(style, mark), (Style::Bold, &code), (Style::Dim, &note)],
             );
-            let mut say = |mark: &str, text: &str| {
-                let text = format!("    {mark}{}", printable(text));
-                self.out
-                    .push_str(&wrapped(&text, 4 + mark.chars().count(), self.width));
-                self.out.push('\n');
-            };
-            say("", &finding.summary);
-            for evidence in &finding.evidence {
-                say("· ", evidence);
+            if !told {
+                words::say(&mut self.out, 4, "", &finding.summary, self.width);
+                words::reasons(&mut self.out, 4, finding, self.width);
             }
-            say("→ ", &finding.advice);
         }
         let codes: BTreeSet<&str> = findings.iter().map(|finding| finding.code).collect();
         let code = match codes.len() {

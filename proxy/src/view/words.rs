@@ -8,12 +8,12 @@ use buildtap_decoder::describe::printable;
 use buildtap_decoder::event::Time;
 use buildtap_decoder::obligation::chain;
 use buildtap_decoder::trace::{
-    Build, BuildState, Call, CallState, Connection, Exchange, Flavour, Protocol, SessionPath,
-    Severity, Subject, Trace, Transfer, TransferState, Vertex,
+    Build, BuildState, Call, CallState, Connection, Exchange, Finding, Flavour, Protocol,
+    SessionPath, Severity, Subject, Trace, Transfer, TransferState, Vertex,
 };
 use buildtap_decoder::wire::http2::error_code_name;
 
-use super::paint::{Style, bytes, count, duration};
+use super::paint::{Style, bytes, count, duration, wrapped};
 
 /// The time that offsets count from: when the first client connected.
 pub(super) fn origin(trace: &Trace) -> Option<Time> {
@@ -31,6 +31,21 @@ pub(super) fn severity(severity: Severity) -> (Style, &'static str) {
         Severity::Warning => (Style::Yellow, "! warning"),
         Severity::Info => (Style::Dim, "i info"),
     }
+}
+
+/// A sentence on lines of its own, after a margin and a mark.
+pub(super) fn say(out: &mut String, margin: usize, mark: &str, text: &str, width: Option<usize>) {
+    let text = format!("{:margin$}{mark}{}", "", printable(text));
+    out.push_str(&wrapped(&text, margin + mark.chars().count(), width));
+    out.push('\n');
+}
+
+/// What a finding rests on, and what to do.
+pub(super) fn reasons(out: &mut String, margin: usize, finding: &Finding, width: Option<usize>) {
+    for evidence in &finding.evidence {
+        say(out, margin, "· ", evidence, width);
+    }
+    say(out, margin, "→ ", &finding.advice, width);
 }
 
 /// How the client reached BuildKit.

@@ -30,7 +30,7 @@ fn views() -> Vec<ViewArgs> {
         .map(|form| {
             let arguments = [&["buildtap", "show", "FILE"], *form].concat();
             match Cli::parse_from(arguments).command {
-                Command::Show(args) => args.view,
+                Some(Command::Show(args)) => args.view,
                 other => panic!("{other:?}"),
             }
         })
@@ -39,7 +39,7 @@ fn views() -> Vec<ViewArgs> {
 
 /// How it ended, in words.
 fn shown(file: &Path, args: &ViewArgs) -> String {
-    let mut view = View::new(args, Output::file(Path::new("/dev/null")).unwrap()).unwrap();
+    let mut view = View::new(args, Output::file(Path::new("/dev/null")).unwrap(), false).unwrap();
     let mut decoder = Decoder::new(Options {
         updates: true,
         messages: true,

@@ -17,6 +17,7 @@ mod masked;
 mod needles;
 mod redact;
 mod splits;
+mod trees;
 mod truth;
 mod views;
 

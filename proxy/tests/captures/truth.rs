@@ -225,7 +225,7 @@ fn call(trace: &Trace, messages: &Messages, call: &Call) -> Value {
     let payload = |side: Side| -> u64 {
         messages_of(side)
             .map(|message| match &message.content {
-                Content::Bytes { payload } => *payload,
+                Content::Bytes { payload, .. } => *payload,
                 other => panic!("{other:?} in a stream of bytes"),
             })
             .sum()

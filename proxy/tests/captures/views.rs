@@ -22,14 +22,14 @@ fn shown(name: &str, options: &[&str], terminal: Option<usize>) -> String {
     let arguments = ["buildtap", "show"].iter().chain(options);
     let arguments = arguments.map(std::ffi::OsString::from);
     let cli = Cli::try_parse_from(arguments.chain([file.clone().into()])).unwrap();
-    let Command::Show(args) = cli.command else {
+    let Some(Command::Show(args)) = cli.command else {
         panic!("{:?}", cli.command)
     };
     let written = tempfile::NamedTempFile::new().unwrap();
     let mut output = Output::file(written.path()).unwrap();
     output.colour = terminal.is_some();
     output.width = terminal;
-    let mut view = View::new(&args.view, output).unwrap();
+    let mut view = View::new(&args.view, output, false).unwrap();
     let options = Options {
         updates: true,
         messages: true,

@@ -87,11 +87,20 @@ fn redacted(path: &str, request: bool, body: &[u8]) {
     message_of(path, request, &body[..body.len() / 2], true);
 }
 
+/// A message as a tree, and the bytes that are shown beside it.
+fn tree(describer: &Describer, path: &str, request: bool, body: &[u8], cut: bool) -> String {
+    let tree = describer.tree(path, request, body, cut);
+    assert_eq!(tree.bytes.len(), body.len());
+    format!("{tree}\n{}", String::from_utf8_lossy(&tree.bytes))
+}
+
 /// All that is said of a message: whole, cut anywhere, and cut in ways that do not parse.
 fn said(describer: &Describer, path: &str, request: bool, body: &[u8], cuts: usize) -> Vec<String> {
     let mut said = vec![
         describer.json(path, request, body, false).to_string(),
         describer.line(path, request, body, false),
+        tree(describer, path, request, body, false),
+        tree(describer, path, request, body, true),
     ];
     let step = body.len().div_ceil(cuts).max(1);
     for end in (0..body.len()).step_by(step) {
@@ -101,6 +110,11 @@ fn said(describer: &Describer, path: &str, request: bool, body: &[u8], cuts: usi
                 .to_string(),
         );
         said.push(describer.line(path, request, &body[..end], true));
+        // Of trees, which take longer, a few.
+        if (end / step).is_multiple_of(6) {
+            said.push(tree(describer, path, request, &body[..end], true));
+            said.push(tree(describer, path, request, &body[..end], false));
+        }
     }
     said
 }

@@ -98,6 +98,14 @@ impl Entries {
         self.paths = Vec::new();
     }
 
+    /// As many, and none of them.
+    pub(crate) fn outline(&self) -> Self {
+        Entries {
+            count: self.count,
+            ..Entries::default()
+        }
+    }
+
     /// How many entries were announced.
     pub fn count(&self) -> u64 {
         self.count

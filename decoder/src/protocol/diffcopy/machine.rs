@@ -381,6 +381,31 @@ impl Machine {
         self.entries.forget();
     }
 
+    /// A copy that knows how many entries there are, but not which, and of files that are open
+    /// the first ones.
+    pub(crate) fn outline(&self) -> Self {
+        let open = self.open_files().take(OPEN_FILES_KEPT);
+        let in_flight: BTreeMap<u32, InFlight> = open
+            .map(|file| {
+                let open = InFlight {
+                    requested: file.requested,
+                    bytes: file.bytes,
+                    announced: file.path.zip(file.size),
+                };
+                (file.id, open)
+            })
+            .collect();
+        let left = self.in_flight.len().saturating_sub(in_flight.len()) as u64;
+        Machine {
+            entries: self.entries.outline(),
+            in_flight_lost: self.in_flight_lost.saturating_add(left),
+            in_flight,
+            last_path: self.last_path.clone(),
+            err: self.err.clone(),
+            ..*self
+        }
+    }
+
     /// Whose turn it is; `None` when nobody owes anything any more.
     pub fn turn(&self) -> Option<Turn> {
         if self.is_complete() || self.err.is_some() {

@@ -151,13 +151,15 @@ fn beginning(text: &str, len: usize) -> &str {
         .unwrap_or_default()
 }
 
-enum Guess<'a> {
+/// What a LEN field without a schema is taken for.
+pub(crate) enum Guess<'a> {
     Text(&'a str),
     Message,
     Bytes,
 }
 
-fn guess(octets: &[u8]) -> Guess<'_> {
+/// See [`render_raw`] for how it is guessed.
+pub(crate) fn guess(octets: &[u8]) -> Guess<'_> {
     let text = str::from_utf8(octets).ok();
     if let Some(text) = text
         && !text.contains(char::is_control)

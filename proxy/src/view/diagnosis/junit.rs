@@ -2,6 +2,7 @@
 //! stopped something. A healthy session is one test that passed.
 
 use buildtap_decoder::describe::printable;
+use buildtap_decoder::trace::Confidence;
 
 use super::{About, explain};
 use crate::diagnose::Cause;
@@ -36,6 +37,9 @@ fn test(about: About<'_>, cause: &Cause, file: &str, out: &mut String) {
     let (code, title) = (item.finding.code, escaped(item.entry.title));
     let summary = about.free(&item.finding.summary);
     let mut text = vec![summary.to_string(), about.place(item)];
+    if let Confidence::Likely = item.finding.confidence() {
+        text.push("likely, not certain".to_owned());
+    }
     let evidence = item.finding.evidence.iter();
     text.extend(evidence.map(|text| about.free(text).into_owned()));
     text.extend([item.finding.advice.clone(), explain(code)]);

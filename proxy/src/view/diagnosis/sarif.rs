@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use buildtap_decoder::trace::Severity;
+use buildtap_decoder::trace::{Confidence, Severity};
 use serde_json::{Value, json};
 
 use super::{About, explain};
@@ -69,7 +69,12 @@ fn result(about: About<'_>, item: &Item, cause: Option<&str>) -> Value {
         "level": level(finding.severity),
         "message": { "text": format!("{summary} {}", finding.advice) },
         "locations": [{ "physicalLocation": { "artifactLocation": { "uri": uri(about.file) } } }],
+        "rank": match finding.confidence() {
+            Confidence::Certain => 100.0,
+            Confidence::Likely => 50.0,
+        },
         "properties": {
+            "confidence": finding.confidence().as_str(),
             "place": about.place(item),
             "evidence": evidence,
             "stopped": item.stopped,

@@ -223,10 +223,10 @@ impl<'a> Filler<'a> {
             at: message.at.into(),
             content: match &message.content {
                 trace::Content::Protobuf { cut, .. } => Content::Protobuf { body, cut: *cut },
-                trace::Content::Packet { packet, path } => Content::Packet {
+                trace::Content::Packet { packet, path, .. } => Content::Packet {
                     packet: self.packet(packet, path.as_deref()),
                 },
-                trace::Content::Bytes { payload } => Content::Bytes { payload: *payload },
+                trace::Content::Bytes { payload, .. } => Content::Bytes { payload: *payload },
             },
         }
     }
@@ -444,11 +444,13 @@ impl<'a> Filler<'a> {
             id: row.id.number(),
             code: row.code,
             severity: row.severity.as_str(),
+            confidence: row.confidence().as_str(),
             waiting_on: row.waiting_on.map(Side::as_str),
             summary: self.free(&row.summary),
             advice: &row.advice,
             evidence: self.all_free(&row.evidence),
             at: row.at.into(),
+            certain: row.certain.map(At::from),
             subject: Subject { kind, id },
         }
     }

@@ -339,11 +339,13 @@ pub(super) struct Finding<'a> {
     pub(super) id: u64,
     pub(super) code: &'static str,
     pub(super) severity: &'static str,
+    pub(super) confidence: &'static str,
     pub(super) waiting_on: Option<&'static str>,
     pub(super) summary: Cow<'a, str>,
     pub(super) advice: &'a str,
     pub(super) evidence: Vec<Cow<'a, str>>,
     pub(super) at: At,
+    pub(super) certain: Option<At>,
     pub(super) subject: Subject<'a>,
 }
 

@@ -1,0 +1,145 @@
+//! Who is waited for: what the first screen says first.
+
+use std::time::Duration;
+
+use buildtap_decoder::event::{Side, Time};
+use buildtap_decoder::findings;
+use buildtap_decoder::obligation::{Layer, Obligation, State, chain};
+use buildtap_decoder::trace::{Finding, Id, Subject, Trace};
+
+/// Something that somebody must do before anything can go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Who must act.
+    pub side: Side,
+    /// What they must do, as it follows "must".
+    pub action: String,
+    /// Since when.
+    pub since: Time,
+    /// What it is about.
+    pub subject: Subject,
+    /// Where it comes from.
+    layer: Option<Layer>,
+    /// What cannot go on before: the nearest first.
+    pub blocks: Vec<Subject>,
+    /// The whole chain, from the outermost that waits down to this, in a sentence.
+    pub sentence: String,
+    /// The finding that says so, once it has lasted.
+    pub finding: Option<Id<Finding>>,
+}
+
+/// How long something may wait without being worth a line.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// Chains that are followed.
+const CHAINS: usize = 256;
+
+impl Wait {
+    /// For how long, at `now`.
+    pub fn age(&self, now: Time) -> Duration {
+        now.since(self.since)
+    }
+
+    /// Whether it is about this call, or about the transfer that it carries.
+    pub fn is_about(&self, trace: &Trace, subject: Subject) -> bool {
+        same(trace, self.subject, subject)
+            || self
+                .blocks
+                .iter()
+                .any(|blocked| same(trace, *blocked, subject))
+    }
+}
+
+/// Everything that somebody is waited for at `now`, the cause and not what follows from it: what
+/// a finding says stands still first, then what waits longest.
+pub fn waits(trace: &Trace, now: Time) -> Vec<Wait> {
+    let mut waits: Vec<Wait> = Vec::new();
+    let waiting = trace
+        .obligations(now)
+        .into_iter()
+        .filter(|it| it.state == State::Waiting && it.side.is_some());
+    for obligation in waiting.take(CHAINS) {
+        let Some(chain) = chain(trace, obligation.subject, now) else {
+            add(&mut waits, &obligation, &obligation, String::new());
+            continue;
+        };
+        if let Some(innermost) = chain.innermost() {
+            add(
+                &mut waits,
+                innermost,
+                &obligation,
+                chain.sentence().to_owned(),
+            );
+        }
+    }
+    for finding in trace.findings.iter() {
+        if !findings::stands(trace, finding, now) {
+            continue;
+        }
+        let about = waits
+            .iter_mut()
+            .find(|wait| wait.is_about(trace, finding.subject));
+        if let Some(wait) = about {
+            wait.finding = wait.finding.or(Some(finding.id));
+        } else if let Some(side) = finding.waiting_on {
+            waits.push(Wait {
+                side,
+                action: findings::find(finding.code)
+                    .map_or(finding.code, |entry| entry.title)
+                    .to_owned(),
+                since: finding.at,
+                subject: finding.subject,
+                layer: None,
+                blocks: Vec::new(),
+                sentence: finding.summary.clone(),
+                finding: Some(finding.id),
+            });
+        }
+    }
+    waits.retain(|wait| wait.finding.is_some() || wait.age(now) >= MOMENT);
+    waits.sort_by_key(|wait| (wait.finding.is_none(), wait.since));
+    waits
+}
+
+/// Adds the cause of a chain, or what it blocks if it is known.
+fn add(waits: &mut Vec<Wait>, cause: &Obligation, outermost: &Obligation, sentence: String) {
+    let Some(side) = cause.side.filter(|_| cause.state == State::Waiting) else {
+        return;
+    };
+    let known = waits
+        .iter_mut()
+        .find(|wait| wait.subject == cause.subject && wait.layer == Some(cause.layer));
+    let wait = match known {
+        Some(wait) => wait,
+        None => {
+            waits.push(Wait {
+                side,
+                action: cause.action.clone(),
+                since: cause.since,
+                subject: cause.subject,
+                layer: Some(cause.layer),
+                blocks: cause.blocks.clone(),
+                sentence: String::new(),
+                finding: None,
+            });
+            let Some(wait) = waits.last_mut() else { return };
+            wait
+        }
+    };
+    if sentence.len() > wait.sentence.len() {
+        wait.sentence = sentence;
+    }
+    let outer = outermost.subject;
+    if outer != cause.subject && !wait.blocks.contains(&outer) {
+        wait.blocks.push(outer);
+    }
+}
+
+fn same(trace: &Trace, one: Subject, other: Subject) -> bool {
+    let call = |subject| match subject {
+        Subject::Call(id) => Some(id),
+        Subject::Transfer(id) => trace.transfers.get(id).map(|transfer| transfer.call),
+        _ => None,
+    };
+    one == other || (call(one).is_some() && call(one) == call(other))
+}
