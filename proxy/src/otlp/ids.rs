@@ -66,7 +66,6 @@ pub(crate) fn trace_of_connection(connection: &Connection) -> TraceId {
     Sum::new("connection")
         .number(connection.tap.0)
         .number(connection.opened.0)
-        .text(&connection.endpoints.client)
         .trace()
 }
 

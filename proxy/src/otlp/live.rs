@@ -115,11 +115,11 @@ impl<S: Show> Show for Beside<S> {
                     break;
                 }
             }
-            live.look(decoder);
             if self.seen < decoder.pending_updates() {
                 // Whoever shows takes updates away: it has to wait until all are seen.
                 return;
             }
+            live.look(decoder);
         }
         match self.broken {
             true => while decoder.take_update().is_some() {},
