@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::event::{Side, TapId, Time};
 use crate::limits::Limits;
@@ -10,7 +11,8 @@ use crate::masking::{Mark, Redaction};
 use crate::origin::{Chunks, Origins};
 use crate::redact::{Patch, Rules};
 use crate::trace::{
-    Awaited, Call, Confidence, Connection, Content, Finding, Id, Said, Subject, Trace, Update, Wait,
+    Awaited, Call, Confidence, Connection, Content, Finding, Id, Said, Session, Subject, Trace,
+    Update, Wait,
 };
 
 /// What the user of a decoder wants beyond the trace itself.
@@ -40,7 +42,7 @@ pub struct Options {
     pub redact: Option<Arc<Redaction>>,
     /// After how long without a word something that somebody owes is said to be stalled;
     /// `None` is the default of five seconds.
-    pub stall_after: Option<std::time::Duration>,
+    pub stall_after: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub(crate) struct Core {
     pub(crate) entry_bytes: usize,
     /// Bytes of messages that are being put together.
     pub(crate) message_bytes: usize,
+    /// Rounds in which a policy of a session did not decide about a source; the newest last.
+    pub(crate) policies: VecDeque<(Id<Session>, String, u32)>,
     /// Execs that were created, and whether they are tunnels to buildkitd; the newest last.
     pub(crate) execs: VecDeque<(String, bool)>,
 }
@@ -87,8 +91,15 @@ impl Core {
             found_order: VecDeque::new(),
             entry_bytes: 0,
             message_bytes: 0,
+            policies: VecDeque::new(),
             execs: VecDeque::new(),
         }
+    }
+
+    /// After how long a wait is worth a word.
+    pub(crate) fn stall(&self) -> Duration {
+        const STALL: Duration = Duration::from_secs(5);
+        self.options.stall_after.unwrap_or(STALL)
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -222,11 +233,6 @@ impl Core {
         let update = self.queue.pop_front()?;
         self.queued_bytes = self.queued_bytes.saturating_sub(preview_bytes(&update));
         Some(update)
-    }
-
-    /// The updates that wait to be taken, the oldest first.
-    pub(crate) fn queued(&self) -> impl Iterator<Item = &Update> {
-        self.queue.iter()
     }
 
     /// How many updates wait to be taken.

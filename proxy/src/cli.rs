@@ -157,7 +157,7 @@ what it waited for; 1 if the capture cannot be read; 2 for wrong usage.";
 
 const EXPLAIN_HELP: &str = "\
 Examples:
-  buildtap explain                          all findings, also those that buildtap does not find yet
+  buildtap explain                          all findings
   buildtap explain packets-read-as-bytes
 
 Exit status: 2 if there is no such finding.";
@@ -262,12 +262,12 @@ pub struct RunArgs {
     /// The recording.
     #[command(flatten)]
     pub recording: RecordingArgs,
-    /// Where spans go.
-    #[command(flatten)]
-    pub otlp: OtlpArgs,
     /// Show it on a screen, with keys and panes, instead of as lines
     #[arg(long, conflicts_with_all = ["log", "format", "output"])]
     pub tui: bool,
+    /// Where spans go.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -291,12 +291,12 @@ pub struct ProxyArgs {
     /// The recording.
     #[command(flatten)]
     pub recording: RecordingArgs,
-    /// Where spans go.
-    #[command(flatten)]
-    pub otlp: OtlpArgs,
     /// Show it on a screen, with keys and panes, instead of as lines
     #[arg(long, conflicts_with_all = ["log", "format", "output"])]
     pub tui: bool,
+    /// Where spans go.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Duration;
 
 use buildtap_decoder::Decoder;
 use buildtap_decoder::event::{Side, Time};
@@ -345,6 +346,8 @@ const WAITS: &[&str] = &[
     "final-stat-missing",
     "fin-missing",
     "fin-unanswered",
+    "half-close-missing",
+    "image-load-stalled",
     "auth-callback-stuck",
     "ssh-agent-stuck",
     "callback-unanswered",
@@ -355,6 +358,7 @@ const BREACHES: &[&str] = &[
     "malformed-packet",
     "stat-order-violation",
     "stat-order-violation-path",
+    "stat-order-violation-link",
     "stat-order-violation-request",
     "stat-order-violation-data",
     "stat-order-violation-side",
@@ -372,6 +376,7 @@ const CALLS: &[&str] = &[
     "exporter-id-unknown",
     "content-store-missing",
     "method-unimplemented",
+    "policy-loop",
     "message-too-large",
     "transfer-error-packet",
     "transfer-incomplete",
@@ -379,11 +384,24 @@ const CALLS: &[&str] = &[
 /// What is the matter with a session or a connection as a whole.
 const WHOLE: &[&str] = &[
     "no-session",
+    "session-id-mismatch",
+    "session-too-late",
+    "session-on-other-daemon",
     "duplicate-session-id",
     "session-refused",
     "session-closed-early",
     "method-not-offered",
+    "upload-rendezvous-missed",
+    "gateway-build-id-missing",
     "goaway",
+];
+/// What a connection does not survive.
+const GONE: &[&str] = &[
+    "daemon-died",
+    "control-connection-silent",
+    "tunnel-not-ready",
+    "exec-stream-not-demultiplexed",
+    "tls-alpn-mismatch",
 ];
 
 /// What these only follow from.
@@ -405,6 +423,11 @@ const FOLLOWS: &[Follows] = &[
         ],
         near: Near::Call,
         causes: &[&["flow-control-stall", "packets-read-as-bytes"], BREACHES],
+    },
+    Follows {
+        effects: &["not-decoded"],
+        near: Near::Session,
+        causes: &[&["tls-alpn-mismatch"]],
     },
     Follows {
         effects: &["health-check-starved"],
@@ -433,14 +456,18 @@ const FOLLOWS: &[Follows] = &[
     Follows {
         effects: &["session-closed-early"],
         near: Near::Session,
-        causes: &[WAITS, BREACHES, HEALTH, &["goaway"]],
+        causes: &[WAITS, BREACHES, HEALTH, GONE, &["goaway"]],
     },
     Follows {
         effects: &["build-failed", "build-error-in-stream"],
         near: Near::Build,
-        causes: &[WAITS, BREACHES, HEALTH, CALLS, WHOLE],
+        causes: &[WAITS, BREACHES, HEALTH, CALLS, WHOLE, GONE],
     },
 ];
+
+/// What is found within so much time has happened at once: that a daemon died is found when the
+/// last of its connections has ended.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Whether `effect` only follows from `cause`.
 fn explains((cause, from): &(Item, Scope), (effect, to): &(Item, Scope)) -> bool {
@@ -460,7 +487,7 @@ fn explains((cause, from): &(Item, Scope), (effect, to): &(Item, Scope)) -> bool
     };
     // What came to a good end explains nothing that came after.
     let is_serious = cause.stopped || cause.finding.severity == Severity::Error;
-    is_near && is_serious && cause.finding.at <= effect.finding.at
+    is_near && is_serious && cause.finding.at <= effect.finding.at.after(AT_ONCE)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use buildtap::explain;
 use buildtap::export::spans::{to_collector, to_file};
 use buildtap::export::{ExportError, Form, export};
 use buildtap::notice::{Notice, Notices};
-use buildtap::otlp::live::{Beside, Live};
+use buildtap::otlp::live::{Live, Shown};
 use buildtap::otlp::metrics::Metrics;
 use buildtap::otlp::resource::{of_capture, of_process};
 use buildtap::otlp::settings::{OtlpArgs, Settings};
@@ -161,16 +161,16 @@ fn failed(error: &Error, on_run: bool) -> ExitCode {
 /// Something that is being watched, and the thread that shows it.
 struct Watching {
     tap: Arc<DecodingTap>,
-    shown: Shown,
+    shown: Watched,
     recording: Option<Recording>,
 }
 
 /// How it is shown.
-enum Shown {
+enum Watched {
     /// As lines.
-    Lines(Showing<Beside<View>>),
+    Lines(Showing<Shown>),
     /// On a screen, and as lines when that is left.
-    Screen(Screen, Showing<Beside<LiveFeed>>, Box<View>),
+    Screen(Screen, Showing<LiveFeed>, Box<View>),
 }
 
 impl Watching {
@@ -178,8 +178,8 @@ impl Watching {
         args: &ViewArgs,
         default: fn() -> Output,
         recording: Option<Recording>,
-        live: Option<Live>,
         screen: Option<(Screen, LiveFeed)>,
+        live: Option<Live>,
     ) -> Result<Self, Error> {
         let recorder = recording.as_ref().map(|it| Arc::clone(&it.recorder));
         let options = Options {
@@ -202,10 +202,14 @@ impl Watching {
         };
         let watched = Arc::clone(&tap);
         let shown = match screen {
-            None => Shown::Lines(Showing::start(watched, Beside::new(view, live)).map_err(failed)?),
+            None => {
+                let shown = Shown::new(view, live);
+                Watched::Lines(Showing::start(watched, shown).map_err(failed)?)
+            }
             Some((screen, feed)) => {
-                let showing = Showing::start(watched, Beside::new(feed, live)).map_err(failed)?;
-                Shown::Screen(screen, showing, Box::new(view))
+                let feed = feed.with(live);
+                let showing = Showing::start(watched, feed).map_err(failed)?;
+                Watched::Screen(screen, showing, Box::new(view))
             }
         };
         Ok(Watching {
@@ -221,21 +225,21 @@ impl Watching {
 
     /// Shows what is left, and the summary.
     fn finish(self) {
+        let mut sending = None;
         let shown = match self.shown {
-            Shown::Lines(showing) => showing.finish().map(|it| (it.show, it.live)),
-            Shown::Screen(screen, showing, view) => {
+            Watched::Lines(showing) => showing.finish().map(|shown| (shown.view, shown.live)),
+            Watched::Screen(screen, showing, view) => {
                 if let Err(error) = screen.close() {
                     eprintln!("buildtap: {error}.");
                 }
-                showing.finish().map(|it| (*view, it.live))
+                showing.finish().map(|feed| (*view, feed.live))
             }
         };
-        let mut sending = None;
         if let Some((mut view, live)) = shown {
-            sending = live.map(|live| self.tap.with(|decoder| live.finish(decoder)));
             if self.tap.failed() {
                 view.decoding_failed();
             }
+            sending = live.map(|live| self.tap.with(|decoder| live.finish(decoder)));
             // The output may be gone by now; the session is over in any case.
             let _ = self.tap.with(|decoder| view.finish(decoder));
         }
@@ -369,19 +373,15 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
         let recording = args.recording.record.as_deref();
         screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
     }
-    let live = live(
-        &args.otlp,
-        &args.recording.redaction.mask,
-        &args.view,
-        &options.notices,
-    )?;
+    let mask = args.recording.redaction.mask.clone();
     let recording = Recording::start(
         args.recording,
         Some(&options.command),
         &args.view,
         &options.notices,
     )?;
-    let watching = Watching::start(&args.view, Output::stderr, recording, live, screen)?;
+    let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording, screen, live)?;
     let show_secrets = args.view.show_secrets;
     let stalled = OnceLock::new();
     let give_up = nothing_moves(&watching.tap, args.fail_on_stall, show_secrets, &stalled);
@@ -426,7 +426,7 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
             if let Some(recording) = watching.recording {
                 recording.recorder.finish();
             }
-            if let Shown::Screen(screen, ..) = watching.shown {
+            if let Watched::Screen(screen, ..) = watching.shown {
                 screen.close()?;
             }
             return Err(error);
@@ -501,14 +501,10 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
         let recording = args.recording.record.as_deref();
         screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
     }
-    let live = live(
-        &args.otlp,
-        &args.recording.redaction.mask,
-        &args.view,
-        &options.notices,
-    )?;
+    let mask = args.recording.redaction.mask.clone();
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
-    let watching = Watching::start(&args.view, Output::stderr, recording, live, screen)?;
+    let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording, screen, live)?;
     let tap = watching.tap();
     let done = match left {
         None => command::proxy(options, tap, print_listening, signals.stop()).await,
@@ -537,7 +533,7 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
         false => None,
     };
     let left = screen.as_ref().map(|(screen, _)| screen.left());
-    let watching = Watching::start(&args.view, Output::stdout, None, None, screen)?;
+    let watching = Watching::start(&args.view, Output::stdout, None, screen, None)?;
     let socket_parent = command::socket_parent(&Environment::of_process());
     let playing = demo::play(scene, watching.tap(), socket_parent);
     let ending = match left {
@@ -547,7 +543,7 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
             tokio::select! {
                 () = &mut left => Ok("the screen was left.".to_owned()),
                 ending = playing => {
-                    if let Shown::Screen(screen, ..) = &watching.shown {
+                    if let Watched::Screen(screen, ..) = &watching.shown {
                         screen.over(None);
                     }
                     left.await;

@@ -25,6 +25,7 @@ use crate::cli::{DiffArgs, SchemaArgs, ScreenArgs};
 use crate::command::Listening;
 use crate::error::Error;
 use crate::notice::Notices;
+use crate::otlp::live::Live;
 use crate::save::saver;
 use crate::schemas::schemas;
 use crate::show::{ShowError, read};
@@ -48,16 +49,31 @@ pub struct Screen {
     thread: JoinHandle<io::Result<()>>,
 }
 
-/// Feeds the screen with what a relay sees.
-pub struct LiveFeed(Feed);
+/// Feeds the screen with what a relay sees, and makes spans of it beside that.
+pub struct LiveFeed {
+    feed: Feed,
+    /// What is sent, if that is wanted.
+    pub live: Option<Live>,
+}
 
 impl Show for LiveFeed {
     fn render(&mut self, decoder: &mut Decoder) {
-        self.0.take(decoder);
+        let live = &mut self.live;
+        self.feed.take(decoder, &mut |trace, now, update| {
+            if let Some(live) = live {
+                live.update(trace, now, update);
+            }
+        });
+        if let Some(live) = live {
+            live.look(decoder);
+        }
     }
 
     fn write(&mut self) -> io::Result<()> {
-        self.0.put();
+        self.feed.put();
+        if let Some(live) = &mut self.live {
+            live.offer();
+        }
         std::thread::sleep(PACE);
         Ok(())
     }
@@ -68,7 +84,7 @@ struct FileFeed(Feed);
 
 impl Show for FileFeed {
     fn render(&mut self, decoder: &mut Decoder) {
-        self.0.take(decoder);
+        self.0.take(decoder, &mut |_, _, _| {});
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -102,7 +118,10 @@ impl Screen {
     ) -> Result<(Self, LiveFeed), Error> {
         let shared = Shared::new(Source::Live(name));
         let app = app(schemas_of, show_secrets)?;
-        let feed = LiveFeed(Feed::new(Arc::clone(&shared)));
+        let feed = LiveFeed {
+            feed: Feed::new(Arc::clone(&shared)),
+            live: None,
+        };
         let thread = std::thread::Builder::new().name("screen".into()).spawn({
             let shared = Arc::clone(&shared);
             move || buildtap_tui::screen::show(&shared, app)
@@ -177,9 +196,9 @@ impl Screen {
 }
 
 impl LiveFeed {
-    /// Takes all that is left.
-    pub fn catch_up(&mut self, decoder: &mut Decoder) {
-        self.0.catch_up(decoder);
+    /// The same, and spans are made by `live`.
+    pub fn with(self, live: Option<Live>) -> Self {
+        LiveFeed { live, ..self }
     }
 }
 

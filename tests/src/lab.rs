@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 use crate::process::{self, Process};
@@ -131,6 +132,13 @@ impl Daemon {
     /// Its Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.join("docker.sock")
+    }
+
+    /// The process id of dockerd.
+    pub fn id(&self) -> Pid {
+        let id = std::fs::read_to_string(self.directory.join("dockerd.pid"));
+        let id = id.expect("it was started").trim().parse();
+        Pid::from_raw(id.expect("a number")).expect("a process id")
     }
 
     /// Leads a command to it: its address, and the clients of its flavour.

@@ -22,6 +22,7 @@ pub mod lab;
 pub mod process;
 pub mod program;
 pub mod receiver;
+pub mod screen;
 pub mod trace;
 pub mod wireshark;
 

@@ -237,7 +237,7 @@ fn load(path: &std::path::Path, shared: &Arc<Shared>) {
     let mut batch = 0;
     read(path, |time, tap, event| {
         decoder.event(time, tap, event);
-        feed.take(&mut decoder);
+        feed.take(&mut decoder, &mut |_, _, _| {});
         batch += 1;
         if batch % 64 == 0 {
             feed.put();
@@ -255,7 +255,7 @@ fn frames(messages: u64) {
     let mut feed = Feed::new(Arc::clone(&shared));
     session(messages, |at, event| {
         decoder.event(at, TAP, event);
-        feed.take(&mut decoder);
+        feed.take(&mut decoder, &mut |_, _, _| {});
         feed.put();
     });
     feed.catch_up(&mut decoder);
@@ -289,7 +289,7 @@ fn live(seconds: u64) {
             while !is_stopped() {
                 let mut decoder = decoder.lock().unwrap();
                 let begun = Instant::now();
-                feed.take(&mut decoder);
+                feed.take(&mut decoder, &mut |_, _, _| {});
                 held = held.max(begun.elapsed());
                 drop(decoder);
                 feed.put();

@@ -515,7 +515,7 @@ impl App {
                     None => self.say("write 12.5 (seconds from the beginning), +3, -1 or 14:03:07"),
                 }
             }
-            Purpose::Save => self.save(&prompt.text().to_owned(), store, now),
+            Purpose::Save => self.save(prompt.text(), store, now),
             Purpose::Filter => match Filter::parse(prompt.text()) {
                 Ok(_) if prompt.text().trim().is_empty() => self.filter = None,
                 Ok(filter) => self.filter = Some(filter),

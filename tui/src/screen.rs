@@ -119,6 +119,8 @@ pub fn show(shared: &Arc<Shared>, app: App) -> io::Result<()> {
 
 fn run(shared: &Arc<Shared>, mut app: App) -> io::Result<()> {
     let _guard = Guard::take()?;
+    // How tests show that the terminal is given back after a panic.
+    let fails = std::env::var_os("BUILDTAP_TEST_FAIL_SCREEN").is_some();
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     let mut drawn = None;
     let mut at = Instant::now();
@@ -135,6 +137,7 @@ fn run(shared: &Arc<Shared>, mut app: App) -> io::Result<()> {
         if due {
             draw(shared, &mut app, &mut terminal)?;
             settle(shared, &mut app)?;
+            assert!(!fails, "the screen was asked to fail here");
             drawn = Some(revision);
             at = Instant::now();
         }

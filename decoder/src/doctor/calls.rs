@@ -1,9 +1,9 @@
 //! Rules about calls.
 
-use super::{Case, report};
+use super::{Case, control, report};
 use crate::core::Core;
 use crate::event::Side;
-use crate::trace::{Call, Confidence, Id, Severity, Subject};
+use crate::trace::{Call, Confidence, Flavour, Id, Severity, Subject};
 
 /// What a Go session server, grpc-go's default, takes in one message.
 const SESSION_LIMIT: u32 = 4 << 20;
@@ -51,6 +51,7 @@ pub(crate) fn message_began(core: &mut Core, id: Id<Call>, from: Side, length: u
 
 /// A call ended.
 pub(crate) fn call_ended(core: &mut Core, id: Id<Call>) {
+    control::call_failed(core, id);
     let Some(call) = core.trace.calls.get(id) else {
         return;
     };
@@ -64,12 +65,15 @@ pub(crate) fn call_ended(core: &mut Core, id: Id<Call>) {
         .unwrap_or_default()
         .to_owned();
     let name = call.short_name();
+    let transfer = call.transfer.and_then(|id| core.trace.transfers.get(id));
+    let carries_archive = transfer.is_some_and(|transfer| transfer.flavour == Flavour::Bytes);
     let Some(known) = judge(
         &service,
         &call.method,
         status.code,
         &status.message,
         call.session.is_some(),
+        carries_archive,
     ) else {
         return;
     };
@@ -129,6 +133,20 @@ impl Judgement {
     }
 }
 
+/// Whether a message says that something did not decode as protobuf.
+fn is_parse_error(message: &str) -> bool {
+    let words = [
+        "wire type",
+        "decode",
+        "unmarshal",
+        "proto:",
+        "invalid tag",
+        "packet",
+    ];
+    let message = message.to_ascii_lowercase();
+    words.iter().any(|word| message.contains(word))
+}
+
 /// What a failed call means. `None`: nothing, the caller is prepared for it, or it only follows
 /// from something else.
 fn judge(
@@ -137,9 +155,13 @@ fn judge(
     code: u32,
     message: &str,
     on_session: bool,
+    carries_archive: bool,
 ) -> Option<Judgement> {
     use Severity::{Error, Warning};
     const CANCELED: u32 = 1;
+    const UNKNOWN: u32 = 2;
+    const INVALID_ARGUMENT: u32 = 3;
+    const INTERNAL: u32 = 13;
     const NOT_FOUND: u32 = 5;
     const RESOURCE_EXHAUSTED: u32 = 8;
     const UNIMPLEMENTED: u32 = 12;
@@ -165,7 +187,7 @@ fn judge(
         ("Health", "Check", UNIMPLEMENTED) => is(
             "health-service-missing",
             Error,
-            "the session server has no grpc.health.v1.Health, and two failed checks end the session",
+            "the session server has no grpc.health.v1.Health; the daemon asks again in 5 s, and then ends the session",
             "Register the standard health service on the session's gRPC server, answering SERVING.",
         ),
         ("Health", "Check", _) => is(
@@ -207,6 +229,29 @@ fn judge(
             "the client has no content store of that name",
             "The store is named by buildkit-attachable-store-id: oci:NAME, local:PATH or export.",
         ),
+        ("Content", _, INVALID_ARGUMENT) if message.contains("metadata") => is(
+            "content-store-missing",
+            Error,
+            "the client could not tell which of its content stores was meant",
+            "The store is named by the header buildkit-attachable-store-id: oci:NAME, local:PATH or export.",
+        ),
+        ("SSH", "CheckAgent", code) if code != UNIMPLEMENTED => is(
+            "call-failed",
+            Warning,
+            "the client forwards no SSH agent of that name",
+            "Pass it to the build (docker build --ssh default), or change the id of the mount.",
+        ),
+        // A receiver of packets does not get past the first message of an archive.
+        ("FileSend", _, UNKNOWN | INVALID_ARGUMENT | INTERNAL)
+            if carries_archive && is_parse_error(message) =>
+        {
+            is(
+                "bytes-read-as-packets",
+                Error,
+                "the call carries an archive (BytesMessages), and the client took it for fsutil Packets",
+                "For tar, oci and docker outputs read BytesMessages, write their data down, and send nothing.",
+            )
+        }
         // The agent's socket was closed: how every forwarding ends (sshforward/copy.go).
         ("SSH", "ForwardAgent", _) if message == "EOF" => None,
         // Reading a content store asks for blobs that may not be there.

@@ -1,6 +1,6 @@
 //! Rules about connections and HTTP.
 
-use super::{Case, report};
+use super::{Case, control, loss, report, tunnels};
 use crate::core::Core;
 use crate::event::{Closed, Side};
 use crate::protocol::engine::{Route, Target};
@@ -9,6 +9,8 @@ use crate::wire::http2::error_code_name;
 
 /// A connection ended.
 pub(crate) fn connection_closed(core: &mut Core, id: Id<Connection>) {
+    tunnels::closed(core, id);
+    loss::connection_closed(core);
     let Some(connection) = core.trace.connections.get(id) else {
         return;
     };
@@ -100,6 +102,9 @@ pub(crate) fn goaway(core: &mut Core, id: Id<Connection>, from: Side) {
         // The ordinary end: grpc-go says it whenever a connection is closed in good order.
         return;
     }
+    if tunnels::goaway(core, id, from, goaway.code) {
+        return;
+    }
     let name = error_code_name(goaway.code);
     let debug = if goaway.debug.is_empty() {
         String::new()
@@ -156,6 +161,7 @@ pub(crate) fn exec_stderr(core: &mut Core, id: Id<Connection>, text: &str) {
 
 /// An HTTP request was answered.
 pub(crate) fn exchange_ended(core: &mut Core, id: Id<Exchange>) {
+    control::rendezvous(core, id, false);
     let Some(exchange) = core.trace.exchanges.get(id) else {
         return;
     };
@@ -180,6 +186,12 @@ pub(crate) fn exchange_ended(core: &mut Core, id: Id<Exchange>) {
         return;
     }
     let (code, summary, advice) = match status {
+        431 => (
+            "header-list-too-large",
+            format!("The headers of {line} are larger than what answers takes: HTTP 431 {said}."),
+            "The list of methods of a session is sent as headers: shorten it, or raise the limit of the proxy in \
+             between.",
+        ),
         403 | 404 => (
             "endpoint-disabled",
             format!("The endpoint {line} is not there: HTTP {status} {said}."),

@@ -4,18 +4,23 @@
 //! happen. A rule never guesses: what is healthy but odd (RST after trailers, a call cancelled
 //! because its build is over, UNIMPLEMENTED where the daemon falls back) stays silent.
 
+mod archives;
 mod calls;
 pub mod catalogue;
 mod connections;
+mod control;
+mod loss;
 mod sessions;
 mod setup;
 mod stall;
 mod transfers;
+mod tunnels;
 
 pub(crate) use calls::{call_ended, message_began};
 pub(crate) use connections::{
     connection_closed, exchange_ended, exec_stderr, goaway, http2_violation, undecodable,
 };
+pub(crate) use control::{call_opened, policy_answered};
 pub(crate) use sessions::{build_ended, build_started, session_opened, session_refused};
 pub(crate) use setup::{header_list, stream_limit, stream_limit_reached};
 pub(crate) use stall::tick;
@@ -23,6 +28,8 @@ pub(crate) use transfers::{
     error_packet, file_done, flavour_contradicted, malformed_packet, receiver_spoke,
     transfer_ended, violation,
 };
+
+pub(crate) use tunnels::tls;
 
 use crate::core::Core;
 use crate::event::Side;

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Case, ago, report, setup};
+use super::{Case, ago, control, loss, report, setup};
 use crate::core::Core;
 use crate::event::Side;
+use crate::protocol::engine::{Remote, Route, Target};
 use crate::trace::{
     Build, BuildState, Call, CallState, Confidence, Exporter, Id, Session, SessionPath, Severity,
     Subject, TransferState,
 };
 
 const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
+const FILE_SYNC: &str = "/moby.filesync.v1.FileSync/DiffCopy";
 
 /// A session is asked for.
 pub(crate) fn session_opened(core: &mut Core, id: Id<Session>) {
@@ -243,6 +245,15 @@ fn is_sent(exporter: &Exporter) -> bool {
     }
 }
 
+/// Whether a build certainly reads from the client's disk.
+fn is_local(core: &Core, build: &Build) -> bool {
+    let exchange = build.exchange.and_then(|id| core.trace.exchanges.get(id));
+    let query = exchange.map(|row| Target::parse(&row.method, &row.target).route);
+    let by_query =
+        matches!(&query, Some(Route::Build(query)) if query.remote == Remote::ClientSession);
+    by_query || build.llb.iter().any(|line| line.contains("local://"))
+}
+
 /// Looks whether the client can take what a build will send it.
 fn method_not_offered(core: &mut Core, id: Id<Build>) {
     let Some(build) = core.trace.builds.get(id) else {
@@ -251,16 +262,24 @@ fn method_not_offered(core: &mut Core, id: Id<Build>) {
     let Some(uuid) = build.session.clone() else {
         return;
     };
-    let sends = build.exporters.iter().find(|exporter| is_sent(exporter));
-    let Some(kind) = sends.map(|exporter| exporter.kind.clone()) else {
+    let Some(session) = core.trace.session_named(&uuid) else {
         return;
     };
-    let Some(session) = core
-        .trace
-        .session_named(&uuid)
-        .filter(|session| !session.offers(FILE_SEND))
-    else {
-        return;
+    let sends = build.exporters.iter().find(|exporter| is_sent(exporter));
+    let lacks = |method| !session.offers(method);
+    let (what, method, advice) = match sends.filter(|_| lacks(FILE_SEND)) {
+        Some(exporter) => (
+            format!("The output `{}`", exporter.kind),
+            FILE_SEND,
+            "Register a FileSend server on the session and name it in X-Docker-Expose-Session-Grpc-Method.",
+        ),
+        None if lacks(FILE_SYNC) && is_local(core, build) => (
+            "The context, which is the client's own,".to_owned(),
+            FILE_SYNC,
+            "Register a FileSync server on the session and name it in X-Docker-Expose-Session-Grpc-Method: \
+             otherwise the daemon says \"no local sources enabled\".",
+        ),
+        None => return,
     };
     let methods = session.methods.join(", ");
     report(
@@ -271,12 +290,8 @@ fn method_not_offered(core: &mut Core, id: Id<Build>) {
             confidence: Confidence::Certain,
             waiting_on: Some(Side::Client),
             subject: Subject::Build(id),
-            summary: format!(
-                "The output `{kind}` will need {FILE_SEND}, which the client does not offer."
-            ),
-            advice: "Register a FileSend server on the session and name it in \
-                     X-Docker-Expose-Session-Grpc-Method."
-                .into(),
+            summary: format!("{what} will need {method}, which the client does not offer."),
+            advice: advice.into(),
             evidence: vec![format!("session {uuid} offers: {methods}")],
         },
     );
@@ -287,9 +302,13 @@ pub(crate) fn build_ended(core: &mut Core, id: Id<Build>) {
     let Some(build) = core.trace.builds.get(id) else {
         return;
     };
-    if build.state != BuildState::Failed {
-        return;
+    match build.state {
+        BuildState::Failed => {}
+        BuildState::Cancelled => return control::cancelled(core, id),
+        BuildState::Open | BuildState::Complete => return,
     }
+    loss::daemon_died(core, id);
+    loss::on_other_daemon(core, id);
     session_closed_early(core, id);
     setup::build_failed(core, id);
     let Some(build) = core.trace.builds.get(id) else {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Case, ago, report};
+use super::{Case, ago, report, tunnels};
 use crate::core::Core;
 use crate::event::Side;
 use crate::obligation::Act;
@@ -223,7 +223,7 @@ fn no_settings(core: &mut Core, id: Id<Connection>) {
         return;
     };
     let caller = callee.peer();
-    if core.trace.is_partial(id) {
+    if core.trace.is_partial(id) || tunnels::no_settings(core, id) {
         return;
     }
     report(

@@ -5,17 +5,14 @@
 use std::time::Duration;
 
 use super::transfers::{is_partial, name, packets_read_as_bytes};
-use super::{Case, ago, report, sessions, setup};
+use super::{Case, ago, archives, control, report, sessions, setup, tunnels};
 use crate::core::Core;
 use crate::event::{Side, Time};
 use crate::obligation::{self, Act, Chain, Layer, State};
 use crate::trace::{
-    Call, CallState, Confidence, Connection, Finding, Id, Severity, Subject, Trace, Transfer,
-    TransferState,
+    Call, CallState, Confidence, Connection, Exchange, Finding, Id, Severity, Subject, Trace,
+    Transfer, TransferState,
 };
-
-/// How long something may stand still before that is worth a word.
-const STALL: Duration = Duration::from_secs(5);
 
 /// After how long a wait is certain not to end by itself: longer than all that BuildKit gives up
 /// after, but for credentials.
@@ -25,7 +22,7 @@ const CREDENTIALS: Duration = Duration::from_secs(60);
 
 /// How sure it is that a wait that began at `since` does not end by itself.
 fn confidence(core: &Core, since: Time, certain: Duration) -> Confidence {
-    let stall = core.options.stall_after.unwrap_or(STALL);
+    let stall = core.stall();
     match core.now.since(since) >= certain.max(stall) {
         true => Confidence::Certain,
         false => Confidence::Likely,
@@ -59,12 +56,14 @@ pub(crate) fn tick(core: &mut Core) {
     }
     sessions::tick(core);
     setup::tick(core);
+    control::tick(core);
+    tunnels::tick(core);
 }
 
 /// A transfer whose next step does not come.
 fn transfer(core: &mut Core, id: Id<Transfer>) {
     let now = core.now;
-    let stall = core.options.stall_after.unwrap_or(STALL);
+    let stall = core.stall();
     if is_partial(core, id) || packets_read_as_bytes(core, id) {
         return;
     }
@@ -80,6 +79,10 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
     let Some(side) = owed.side.filter(|_| stands) else {
         return;
     };
+    if owed.act == Act::EndCall && owed.behind.is_none() {
+        archives::not_ended(core, id, |core, since| confidence(core, since, CERTAIN));
+        return;
+    }
     let code = match owed.act {
         _ if owed.behind.is_some() => "flow-control-stall",
         Act::Announce => "final-stat-missing",
@@ -123,6 +126,10 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
             _ => no_window(receiver, "it", ""),
         };
         let age = ago(now, held_up.since.max(owed.since));
+        if let Some((load, since)) = archives::blocked_load(&core.trace, receiver) {
+            image_load(core, id, (load.id, since), confidence, sentence(chain));
+            return;
+        }
         let evidence = [Some(format!(
             "call {call}: the {side} must {}",
             owed.action
@@ -164,6 +171,39 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
             .into_iter()
             .flatten()
             .collect(),
+    };
+    report(core, case);
+}
+
+/// The client does not take an archive, because the engine does not take it from the client.
+fn image_load(
+    core: &mut Core,
+    id: Id<Transfer>,
+    (load, since): (Id<Exchange>, Time),
+    confidence: Confidence,
+    chain: Option<String>,
+) {
+    let Some(transfer) = core.trace.transfers.get(id) else {
+        return;
+    };
+    let label = name(transfer);
+    let not_read = format!(
+        "request {load}: the daemon has read nothing of its body for {}",
+        ago(core.now, since)
+    );
+    let case = Case {
+        code: "image-load-stalled",
+        severity: Severity::Error,
+        confidence,
+        waiting_on: Some(Side::Daemon),
+        subject: Subject::Transfer(id),
+        summary: format!(
+            "{label} is held up by `POST /images/load`: the engine does not read the image that the client pipes into it."
+        ),
+        advice:
+            "Look at the engine's disk and its log: what it does not read, the builder cannot send."
+                .into(),
+        evidence: [Some(not_read), chain].into_iter().flatten().collect(),
     };
     report(core, case);
 }
@@ -228,7 +268,7 @@ pub fn stands(trace: &Trace, finding: &Finding, now: Time) -> bool {
 /// A callback of the daemon that the client does not answer.
 fn callback(core: &mut Core, id: Id<Call>) {
     let now = core.now;
-    let stall = core.options.stall_after.unwrap_or(STALL);
+    let stall = core.stall();
     let Some(call) = core.trace.calls.get(id) else {
         return;
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Case, report};
+use super::{Case, archives, report};
 use crate::core::Core;
 use crate::event::{Side, Time};
 use crate::protocol::diffcopy::Violation;
@@ -182,6 +182,20 @@ pub(crate) fn violation(core: &mut Core, id: Id<Transfer>, from: Side, violation
             ),
             "Paths are relative, slash-separated and clean, without `.` and `..`.",
         ),
+        Violation::NoParent(path) => (
+            "stat-order-violation",
+            format!("the {from} announces {path} without having announced its directory before"),
+            "Send a STAT for every directory, before those of what is in it: the receiver answers \"changes out of \
+             order\".",
+        ),
+        Violation::BadLink { path, target } => (
+            "stat-order-violation-link",
+            format!(
+                "the {from} announces {path} as a hard link to {target}, which was not announced before it"
+            ),
+            "Announce the first of several links as a file and the others as links to it, by its path in this \
+             listing: the receiver answers \"invalid link\".",
+        ),
         Violation::BadRequest { id, what } => (
             "stat-order-violation-request",
             format!("the {from} asks for the contents of id {id}, but {what}"),
@@ -220,6 +234,7 @@ pub(crate) fn violation(core: &mut Core, id: Id<Transfer>, from: Side, violation
 
 /// A transfer ended.
 pub(crate) fn transfer_ended(core: &mut Core, id: Id<Transfer>) {
+    archives::shared_key(core, id);
     let Some(transfer) = core.trace.transfers.get(id) else {
         return;
     };

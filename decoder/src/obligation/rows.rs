@@ -61,6 +61,15 @@ pub(super) fn transfer(trace: &Trace, row: &Transfer, now: Time) -> Option<Oblig
                     let receiver = sender.peer();
                     (receiver, Act::EndCall, action, ended, State::Busy)
                 }
+                None if row.archive_end.is_some() => {
+                    let since = row.archive_end.unwrap_or(call.start);
+                    let state = match moves(now, Some(since)) {
+                        true => State::Busy,
+                        false => State::Waiting,
+                    };
+                    let action = "end the stream: the archive is complete".to_owned();
+                    (sender, Act::EndCall, action, since, state)
+                }
                 // The sender owes nothing at any time: it may still be making the archive.
                 None => {
                     let action = match row.flavour {

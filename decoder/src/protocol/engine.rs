@@ -103,6 +103,12 @@ fn strip_version(path: &str) -> (Option<(u16, u16)>, &str) {
     }
 }
 
+/// Whether a target may be one half of a build whose context comes in a second request: without
+/// reading its query.
+pub fn is_upload_request(target: &str) -> bool {
+    target.contains("upload-request")
+}
+
 /// The decoded pairs of a query.
 fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
     form_urlencoded::parse(query.as_bytes())

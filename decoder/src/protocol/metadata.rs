@@ -2,6 +2,10 @@
 
 use percent_encoding::percent_decode_str;
 
+/// The request header of `LLBBridge` calls that has the ref of their build
+/// (BuildKit `frontend/gateway/client/buildid`).
+pub const BUILD_ID_HEADER: &str = "buildkit-controlapi-buildid";
+
 /// The request metadata of `FileSync` calls: which directory, and which of its files
 /// (BuildKit `session/filesync/filesync.go`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,7 +169,7 @@ where
     N: AsRef<str>,
     V: AsRef<[u8]>,
 {
-    first(headers, "buildkit-controlapi-buildid")
+    first(headers, BUILD_ID_HEADER)
 }
 
 /// The first value of a key, compared without regard to case.

@@ -13,7 +13,9 @@ use crate::trace::{
     self, Awaited, CallState, Connection, Exchange, GoAway, Id, PerSide, Reset, Session, Update,
 };
 use crate::wire::hpack;
-use crate::wire::http2::{self, Block, FrameHeader, Headers, Violation, WINDOW_DEFAULT};
+use crate::wire::http2::{
+    self, Block, FrameHeader, FrameType, Headers, Violation, WINDOW_DEFAULT, flags,
+};
 
 /// An HTTP/2 connection at any level.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ impl Http2 {
                 no_window: PerSide::default(),
                 goaway: PerSide::default(),
                 frames: PerSide::default(),
+                acknowledges: PerSide::default(),
+                unanswered_ping: PerSide::default(),
             });
         }
         let wire = http2::Connection::new(caller, core.limits());
@@ -293,10 +297,21 @@ impl Heard<'_> {
 }
 
 impl http2::Handler for Heard<'_> {
-    fn frame(&mut self, from: Side, _header: &FrameHeader) {
+    fn frame(&mut self, from: Side, header: &FrameHeader) {
         if let Some(http2) = self.state() {
             let frames = http2.frames.get_mut(from);
             *frames = frames.saturating_add(1);
+            if header.kind == FrameType::Settings && header.flags & flags::ACK != 0 {
+                *http2.acknowledges.get_mut(from) = true;
+            }
+        }
+    }
+
+    fn ping(&mut self, from: Side, ack: bool, _payload: u64) {
+        let now = self.core.now;
+        if let Some(http2) = self.state() {
+            let asked = if ack { from.peer() } else { from };
+            http2.unanswered_ping.note(asked, !ack, now);
         }
     }
 

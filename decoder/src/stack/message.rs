@@ -7,6 +7,7 @@ use prost::Message as _;
 
 use super::build;
 use crate::core::Core;
+use crate::doctor;
 use crate::event::Side;
 use crate::protocol::metadata;
 use crate::text;
@@ -31,6 +32,8 @@ pub(super) enum Meaning {
     ListWorkers,
     /// A request of which this field says what the call is about.
     About(u32),
+    /// `PolicyVerifier.CheckPolicy`: whether a source is allowed.
+    Policy,
     /// Anything else: shown, not understood.
     Other,
 }
@@ -49,6 +52,9 @@ impl Meaning {
             | "/moby.filesync.v1.Auth/GetTokenAuthority"
             | "/moby.filesync.v1.Auth/VerifyTokenAuthority" => Meaning::About(1),
             "/moby.filesync.v1.Auth/FetchToken" => Meaning::About(2),
+            "/moby.buildkit.v1.sourcepolicy.policysession.PolicyVerifier/CheckPolicy" => {
+                Meaning::Policy
+            }
             _ => Meaning::Other,
         }
     }
@@ -62,7 +68,7 @@ impl Meaning {
                 .is_some_and(|call| call.caller == from)
         };
         match self {
-            Meaning::Solve | Meaning::Status => true,
+            Meaning::Solve | Meaning::Status | Meaning::Policy => true,
             Meaning::BridgeSolve | Meaning::About(_) => is_request(),
             Meaning::Info | Meaning::ListWorkers => !is_request(),
             Meaning::Other => false,
@@ -124,6 +130,23 @@ impl Meaning {
                     row.subject = Some(subject);
                 }
             }
+            Meaning::Policy if request => {
+                // CheckPolicyRequest.Source.Source.identifier
+                let source = field(body, 2).and_then(|source| field(source, 1));
+                let subject = source.and_then(|source| text_field(source, 1));
+                if let (Some(subject), Some(row)) = (subject, core.trace.calls.get_mut(call)) {
+                    row.subject = Some(subject);
+                }
+            }
+            Meaning::Policy => {
+                // CheckPolicyResponse is a decision, or a request for more; to convert is to ask again.
+                const CONVERT: u64 = 2;
+                let is_decided = field(body, 1).is_some_and(|decision| {
+                    let mut fields = protobuf::fields(decision).map_while(Result::ok);
+                    !fields.any(|it| it.number == 1 && matches!(it.value, Value::Varint(CONVERT)))
+                });
+                doctor::policy_answered(core, call, is_decided);
+            }
             Meaning::Other => {}
         }
     }
@@ -139,13 +162,18 @@ pub(super) fn is_spans(path: &str) -> bool {
     )
 }
 
+/// A field of a message that has a length.
+fn field(body: &[u8], number: u32) -> Option<&[u8]> {
+    let mut fields = protobuf::fields(body).map_while(Result::ok);
+    fields.find_map(|field| match field.value {
+        Value::Len(bytes) if field.number == number => Some(bytes),
+        _ => None,
+    })
+}
+
 /// The text in a field of a message.
 fn text_field(body: &[u8], number: u32) -> Option<String> {
-    let mut fields = protobuf::fields(body).map_while(Result::ok);
-    let subject = fields.find_map(|field| match field.value {
-        Value::Len(bytes) if field.number == number => std::str::from_utf8(bytes).ok(),
-        _ => None,
-    })?;
+    let subject = std::str::from_utf8(field(body, number)?).ok()?;
     Some(text::head(subject, SUBJECT_LIMIT).to_owned()).filter(|subject| !subject.is_empty())
 }
 
@@ -185,6 +213,7 @@ fn note_version(core: &mut Core, side: Side, version: &str) {
 /// A call began: ties it to the build that it serves.
 pub(super) fn call_opened(core: &mut Core, call: Id<Call>) {
     build::tie(core, call);
+    doctor::call_opened(core, call);
 }
 
 /// A call ended: what that means for its build.

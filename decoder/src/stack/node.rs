@@ -146,6 +146,10 @@ impl Node {
     pub(crate) fn chunk(&mut self, core: &mut Core, from: Side, bytes: &[u8]) {
         let now = core.now;
         let taken = self.taken.get_mut(from);
+        let is_first = *taken == 0;
+        if is_first || matches!(self.layer, Layer::Opaque) {
+            doctor::tls(core, self.id, from, bytes, is_first);
+        }
         *taken = taken.saturating_add(bytes.len() as u64);
         if let Some(connection) = core.trace.connections.get_mut(self.id) {
             let count = connection.bytes.get_mut(from);
@@ -195,11 +199,10 @@ impl Node {
         };
         let of_side = seen.get_mut(from);
         of_side.append(bytes, core.locate(bytes));
-        if of_side.bytes.len() > SNIFF_LIMIT {
-            self.opaque(core, "it is neither HTTP/1.1 nor HTTP/2");
-            return;
-        }
+        // A request may come together with all of a large body.
+        let is_much = of_side.bytes.len() > SNIFF_LIMIT;
         match guess(seen) {
+            Guess::Wait if is_much => self.opaque(core, "it is neither HTTP/1.1 nor HTTP/2"),
             Guess::Wait => (),
             Guess::Http1 => {
                 self.layer_is(core, Protocol::Http1, |_, id| {
@@ -400,15 +403,7 @@ fn open(
 
 /// Who ended a connection: who reset it, or who was the first to send no more.
 pub(super) fn who_ended(core: &Core, id: Id<Connection>, how: Option<Closed>) -> Option<Side> {
-    if let Some(Closed::Reset { by }) = how {
-        return by;
-    }
-    match core.trace.connections.get(id)?.half_closed.0 {
-        [Some(client), Some(daemon)] if client <= daemon => Some(Side::Client),
-        [Some(_), None] => Some(Side::Client),
-        [_, Some(_)] => Some(Side::Daemon),
-        [None, None] => None,
-    }
+    core.trace.connections.get(id)?.ended_by(how)
 }
 
 /// Notes that what `from` sends is not decoded from here on.

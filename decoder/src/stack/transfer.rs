@@ -49,8 +49,23 @@ struct Reader {
     error: Joined,
     /// Whether the message that is being read has had any bytes.
     any: bool,
+    /// How many bytes at the end of what was read are zeros, up to [`ARCHIVE_END`].
+    zeros: usize,
     /// The beginning of that message, for showing it.
     beginning: Vec<u8>,
+}
+
+/// A tar archive ends with two blocks of zeros (POSIX `pax`).
+const ARCHIVE_END: usize = 1_024;
+
+/// How many of the last bytes are zeros, up to [`ARCHIVE_END`], after `before` of them and a slice.
+fn zeros(before: usize, slice: &[u8]) -> usize {
+    let last = slice.iter().rev().take(ARCHIVE_END);
+    let zeros = last.take_while(|byte| **byte == 0).count();
+    match zeros == slice.len() {
+        true => before.saturating_add(zeros).min(ARCHIVE_END),
+        false => zeros,
+    }
 }
 
 /// Bytes kept of a message, for showing it.
@@ -137,6 +152,7 @@ impl TransferStream {
             evidence: Vec::new(),
             machine: Machine::new(sender, start),
             bytes: 0,
+            archive_end: None,
             state: TransferState::Open,
             error: None,
             start,
@@ -244,6 +260,7 @@ impl TransferStream {
             archive,
             files,
             error,
+            zeros: ending,
             ..
         } = self.readers.get_mut(from);
         if look {
@@ -258,6 +275,7 @@ impl TransferStream {
                 _ => {}
             }),
             Flavour::Bytes | Flavour::Unknown => slices.feed(body, |slice| {
+                *ending = zeros(*ending, slice);
                 if drop {
                     core.blank(slice);
                 } else if look {
@@ -281,14 +299,17 @@ impl TransferStream {
         if flavour != Flavour::Packet {
             let payload = reader.slices.finish();
             if from == self.sender {
+                let now = core.now;
+                let ends = reader.zeros >= ARCHIVE_END;
                 if let Some(transfer) = core.trace.transfers.get_mut(self.transfer) {
                     transfer.bytes = transfer.bytes.saturating_add(payload);
+                    transfer.archive_end = ends.then_some(now);
                 }
             } else if flavour == Flavour::Bytes {
                 doctor::receiver_spoke(core, self.transfer);
             }
-            self.waited(core, since, from, Awaited::Slice);
             let body = self.readers.get_mut(from).kept(KEPT_OF_CONTENTS);
+            self.waited(core, since, from, Awaited::Slice);
             return Content::Bytes { payload, body };
         }
         match reader.packet.finish() {

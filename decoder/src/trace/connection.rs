@@ -39,6 +39,20 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Who ended it: who reset it, or who was the first to send no more. `how` is how it ends, if
+    /// that is not in the row yet.
+    pub fn ended_by(&self, how: Option<Closed>) -> Option<Side> {
+        if let Some(Closed::Reset { by }) = how.or(self.closed.map(|(_, how)| how)) {
+            return by;
+        }
+        match self.half_closed.0 {
+            [Some(client), Some(daemon)] if client <= daemon => Some(Side::Client),
+            [Some(_), None] => Some(Side::Client),
+            [_, Some(_)] => Some(Side::Daemon),
+            [None, None] => None,
+        }
+    }
+
     /// `open` or `closed`: as it stands in JSON. One whose end was not seen is open.
     pub fn state(&self) -> &'static str {
         match self.closed {
@@ -102,6 +116,10 @@ pub struct Http2 {
     pub goaway: PerSide<Option<GoAway>>,
     /// Frames that each side sent.
     pub frames: PerSide<u64>,
+    /// Whether each side has acknowledged SETTINGS of its peer.
+    pub acknowledges: PerSide<bool>,
+    /// Since when a PING of each side has had no answer.
+    pub unanswered_ping: PerSide<Option<Time>>,
 }
 
 impl Http2 {

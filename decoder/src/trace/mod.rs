@@ -110,6 +110,16 @@ impl Trace {
         sessions.find(|session| session.is_named(named))
     }
 
+    /// The tapped connection that carries a connection in the end.
+    pub fn root(&self, connection: Id<Connection>) -> Id<Connection> {
+        let mut root = connection;
+        // Always one that was opened before: this ends.
+        while let Some((outer, _)) = self.connections.get(root).and_then(|row| row.parent) {
+            root = outer;
+        }
+        root
+    }
+
     /// The connection on which a build was asked for, and is answered.
     pub fn asked_on(&self, build: &Build) -> Option<Id<Connection>> {
         let call = build.call.and_then(|call| self.calls.get(call));

@@ -30,6 +30,8 @@ pub struct Transfer {
     pub machine: Machine,
     /// Bytes of file contents or of the archive so far.
     pub bytes: u64,
+    /// Since when what was sent of an archive ends as a tar archive does, in blocks of zeros.
+    pub archive_end: Option<Time>,
     /// How it stands.
     pub state: TransferState,
     /// What ended it when it failed.

@@ -1,7 +1,7 @@
 //! Calls that fail, and callbacks that nobody answers.
 
 use buildtap_decoder::event::Side;
-use buildtap_decoder::trace::Subject;
+use buildtap_decoder::trace::{Confidence, Subject};
 
 use crate::HEALTH;
 use crate::common::scene::{SOLVE, Scene, session};
@@ -49,6 +49,7 @@ fn what_a_failed_callback_means() {
         ),
         (secret, 5, "secret not found", "secret-not-found"),
         (secret, 12, "", "secret-not-found"),
+        (store, 3, "request lacks metadata", "content-store-missing"),
         (store, 5, "unknown store oci:x", "content-store-missing"),
         (policy, 12, "unknown method", "method-unimplemented"),
         (
@@ -108,6 +109,35 @@ fn failed_callbacks_that_mean_nothing() {
             .status(Daemon, 1, 12, "unknown method Info");
     });
     assert_eq!(scene.codes(), [""; 0]);
+}
+
+#[test]
+fn a_secret_that_nobody_offers() {
+    let secret = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
+    let ask = |offered: &[&str]| {
+        let mut scene = session(offered);
+        scene.on(1, |talk| {
+            talk.call(Daemon, 1, secret, &[])
+                .message(Daemon, 1, b"\x0a\x01x");
+        });
+        scene
+    };
+    let mut scene = ask(&[FILE_SYNC]);
+    let finding = scene.finding();
+    assert_eq!(
+        (finding.code, finding.confidence()),
+        ("secret-not-found", Confidence::Likely)
+    );
+    scene.on(1, |talk| {
+        talk.status(Client, 1, 12, "unknown service");
+    });
+    assert_eq!(scene.finding().confidence(), Confidence::Certain);
+    assert_eq!(ask(&[FILE_SYNC, secret]).codes(), [""; 0]);
+    assert_eq!(
+        ask(&[]).codes(),
+        [""; 0],
+        "who lists nothing at all may serve everything"
+    );
 }
 
 #[test]

@@ -161,6 +161,8 @@ fn upgrades_that_are_refused() {
         answer("/v1.45/grpc", "403 Forbidden"),
         ["endpoint-disabled"]
     );
+    let too_large = "431 Request Header Fields Too Large";
+    assert_eq!(answer("/grpc", too_large), ["header-list-too-large"]);
     assert_eq!(answer("/grpc", "200 OK"), ["upgrade-refused"]);
     assert_eq!(answer("/grpc", "502 Bad Gateway"), ["upgrade-refused"]);
     assert_eq!(answer("/grpc", "101 Switching Protocols"), [""; 0]);

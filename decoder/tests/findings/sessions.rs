@@ -11,6 +11,22 @@ use crate::common::scene::{STATUS, Scene, build, session};
 use crate::common::*;
 
 #[test]
+fn a_context_that_is_not_offered() {
+    let post = |remote: &str, offered: &[&str]| {
+        let mut scene = session(offered);
+        scene.on(2, |talk| {
+            let target = format!("/v1.41/build?version=2&session=s1&remote={remote}");
+            talk.say(Client, format!("POST {target} HTTP/1.1\r\nHost: d\r\n\r\n"));
+        });
+        scene.codes()
+    };
+    let other = "/moby.filesync.v1.Auth/Credentials";
+    assert_eq!(post("client-session", &[other]), ["method-not-offered"]);
+    assert_eq!(post("client-session", &[FILE_SYNC]), [""; 0]);
+    assert_eq!(post("https://example.com/x.git", &[other]), [""; 0]);
+}
+
+#[test]
 fn a_refused_session() {
     let refuse = |answer: &str| {
         let mut scene = Scene::new();
@@ -109,7 +125,10 @@ fn a_session_that_ends_too_early() {
     // The end of the session and that of its build come in any order.
     assert_eq!(play(true, None).codes(), [""; 0]);
     assert_eq!(play(false, Some((0, ""))).codes(), [""; 0]);
-    assert_eq!(play(false, Some((1, "context canceled"))).codes(), [""; 0]);
+    assert_eq!(
+        play(false, Some((1, "context canceled"))).codes(),
+        ["cancelled-by-peer"]
+    );
     assert_eq!(
         play(true, Some((2, "exit code: 1"))).codes(),
         ["build-failed"]
@@ -209,6 +228,6 @@ fn failed_builds() {
     assert_eq!(finding.code, "build-failed");
     assert_eq!(finding.evidence, ["step \"[2/2] RUN false\": exit code: 1"]);
     // Cancelled is not failed.
-    assert_eq!(solve(1, "context canceled").codes(), [""; 0]);
+    assert_eq!(solve(1, "context canceled").codes(), ["cancelled-by-peer"]);
     assert_eq!(solve(0, "").codes(), [""; 0]);
 }

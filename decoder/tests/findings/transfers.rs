@@ -40,6 +40,13 @@ fn file(talk: &mut Talk, id: u32, contents: &[u8]) {
     }
 }
 
+/// A hard link.
+fn link(path: &str, target: &str) -> Packet {
+    let mut packet = stat(path, 0o644, 0);
+    packet.stat.as_mut().unwrap().linkname = target.into();
+    packet
+}
+
 fn bytes_message(talk: &mut Talk, from: Side, contents: &[u8]) {
     let message = BytesMessage {
         data: contents.to_vec().into(),
@@ -228,6 +235,20 @@ fn bytes_that_are_read_as_packets() {
         talk.packet(Client, 1, &plain(PacketReq, 0));
     });
     assert_eq!(scene.codes(), ["bytes-read-as-packets"]);
+    // It does not get past the first message.
+    let refuse = |message: &str| {
+        let mut scene = export(&["tar"], &[]);
+        scene.on(1, |talk| {
+            bytes_message(talk, Daemon, b"tar");
+            talk.status(Client, 1, 13, message);
+        });
+        scene.codes()
+    };
+    assert_eq!(
+        refuse("failed to decode Protobuf message: invalid wire type"),
+        ["bytes-read-as-packets"]
+    );
+    assert_eq!(refuse("no space left on device"), ["call-failed"]);
 }
 
 #[test]
@@ -282,7 +303,7 @@ fn a_file_that_changed() {
 #[test]
 fn packets_that_break_a_rule() {
     type Part = fn(&mut Talk);
-    let cases: [(&str, Part); 9] = [
+    let cases: [(&str, Part); 11] = [
         ("stat-order-violation", |talk| {
             // `/` is the lowest character: a/b comes before a-b.
             talk.packet(Daemon, 1, &stat("a-b", 0o644, 3)).packet(
@@ -307,6 +328,14 @@ fn packets_that_break_a_rule() {
         ("stat-order-violation-request", |talk| {
             listing(talk);
             talk.packet(Client, 1, &plain(PacketReq, 77));
+        }),
+        ("stat-order-violation", |talk| {
+            talk.packet(Daemon, 1, &stat("a", 1 << 31 | 0o755, 0))
+                .packet(Daemon, 1, &stat("a/b/c", 0o644, 3));
+        }),
+        ("stat-order-violation-link", |talk| {
+            talk.packet(Daemon, 1, &stat("a", 0o644, 3));
+            talk.packet(Daemon, 1, &link("b", "c"));
         }),
         ("stat-order-violation-data", |talk| {
             listing(talk);
@@ -334,6 +363,11 @@ fn packets_that_break_a_rule() {
     scene.on(1, |talk| {
         talk.packet(Daemon, 1, &stat("a", 1 << 31 | 0o755, 0))
             .packet(Daemon, 1, &stat("a/b", 0o644, 3))
+            .packet(Daemon, 1, &stat("a/c", 1 << 31 | 0o755, 0))
+            .packet(Daemon, 1, &stat("a/c/d", 0o644, 3))
+            .packet(Daemon, 1, &stat("a/e", 0o644, 3))
+            .packet(Daemon, 1, &link("a/f", "a/c/d"))
+            .packet(Daemon, 1, &link("a/g", "a/c/d"))
             .packet(Daemon, 1, &stat("a-b", 0o644, 3));
     });
     assert_eq!(scene.codes(), [""; 0]);

@@ -1,16 +1,18 @@
-//! Spans while a session runs: what is shown and the spans are made of the same updates, by the
-//! thread that shows.
+//! Spans while a session runs: the view and the spans are made of the same updates, by the thread
+//! that shows.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
+use buildtap_decoder::event::Time;
+use buildtap_decoder::trace::{Trace, Update};
 
 use super::metrics::Metrics;
 use super::sink::{Sent, Sink};
 use super::span::Span;
 use super::spans::Spans;
-use crate::view::HOLD;
+use crate::view::{HOLD, View};
 use crate::watch::Show;
 
 /// Makes spans, and sends them.
@@ -40,8 +42,16 @@ impl Live {
         }
     }
 
-    fn look(&mut self, decoder: &Decoder) {
-        if self.looked.elapsed() >= LOOK {
+    /// Takes what happened.
+    pub(crate) fn update(&mut self, trace: &Trace, now: Time, update: &Update) {
+        self.metrics.update(trace, update);
+        self.spans.update(trace, update, now, &mut self.made);
+    }
+
+    /// Looks at what is open, now and then. To be called when updates were taken: as long as some
+    /// wait, what is open is not known.
+    pub(crate) fn look(&mut self, decoder: &Decoder) {
+        if self.looked.elapsed() >= LOOK && decoder.pending_updates() == 0 {
             self.looked = Instant::now();
             self.metrics.look(decoder.trace());
             self.spans
@@ -49,12 +59,17 @@ impl Live {
         }
     }
 
+    /// Hands on what was made.
+    pub(crate) fn offer(&mut self) {
+        self.sink.offer(std::mem::take(&mut self.made));
+    }
+
     /// Sends what is left, as it stands, and says what became of it all.
     pub fn finish(mut self, decoder: &Decoder) -> Ending {
         self.metrics.look(decoder.trace());
         self.spans
             .finish(decoder.trace(), decoder.now(), &mut self.made);
-        self.sink.offer(std::mem::take(&mut self.made));
+        self.offer();
         Ending {
             sink: self.sink,
             _metrics: self.metrics,
@@ -77,66 +92,57 @@ impl Ending {
     }
 }
 
-/// Shows, and makes spans of the same updates beside it.
+/// A view, and spans beside it.
 #[derive(Debug)]
-pub struct Beside<S> {
-    /// What shows.
-    pub show: S,
-    /// What makes spans, if that is wanted.
+pub struct Shown {
+    /// What is shown.
+    pub view: View,
+    /// What is sent.
     pub live: Option<Live>,
-    /// Updates at the head of the queue that spans were made of.
-    seen: usize,
-    /// Nobody takes what is shown.
+    /// Nobody takes what the view writes.
     broken: bool,
 }
 
-impl<S: Show> Beside<S> {
-    /// Shows by `show`, and makes spans by `live`.
-    pub fn new(show: S, live: Option<Live>) -> Self {
-        Beside {
-            show,
+impl Shown {
+    /// Shows by `view`, and sends by `live`, if that is wanted.
+    pub fn new(view: View, live: Option<Live>) -> Self {
+        Shown {
+            view,
             live,
-            seen: 0,
             broken: false,
         }
     }
 }
 
-impl<S: Show> Show for Beside<S> {
+impl Show for Shown {
     fn render(&mut self, decoder: &mut Decoder) {
+        let begun = Instant::now();
+        self.view.at(decoder.now());
+        while begun.elapsed() < HOLD {
+            let Some(update) = decoder.take_update() else {
+                break;
+            };
+            if !self.broken {
+                self.view.update(decoder.trace(), &update);
+            }
+            if let Some(live) = &mut self.live {
+                live.update(decoder.trace(), decoder.now(), &update);
+            }
+        }
         if let Some(live) = &mut self.live {
-            let begun = Instant::now();
-            let (trace, now) = (decoder.trace(), decoder.now());
-            for update in decoder.queued_updates().skip(self.seen) {
-                live.metrics.update(trace, update);
-                live.spans.update(trace, update, now, &mut live.made);
-                self.seen += 1;
-                if begun.elapsed() >= HOLD {
-                    break;
-                }
-            }
-            if self.seen < decoder.pending_updates() {
-                // Whoever shows takes updates away: it has to wait until all are seen.
-                return;
-            }
             live.look(decoder);
         }
-        match self.broken {
-            true => while decoder.take_update().is_some() {},
-            false => self.show.render(decoder),
-        }
-        self.seen = decoder.pending_updates();
     }
 
     fn write(&mut self) -> io::Result<()> {
         if let Some(live) = &mut self.live {
-            live.sink.offer(std::mem::take(&mut live.made));
+            live.offer();
         }
-        if self.broken {
-            return Ok(());
-        }
-        let written = self.show.write();
-        self.broken = written.is_err();
+        let written = match self.broken {
+            true => Ok(()),
+            false => self.view.write(),
+        };
+        self.broken |= written.is_err();
         match self.live {
             // The spans go on.
             Some(_) => Ok(()),

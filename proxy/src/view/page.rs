@@ -136,7 +136,7 @@ pub fn json(entries: impl Iterator<Item = &'static Entry>) -> String {
 const PREFACE: &str = "\
 # Findings
 
-What buildtap can find wrong with a build session, and what is known to go wrong that it does not find yet. `buildtap
+What buildtap can find wrong with a build session. `buildtap
 explain` prints the same. This document is made from the catalogue in `decoder/src/doctor/catalogue`:
 `BUILDTAP_WRITE_DOCS=1 cargo test -p buildtap --test explain` writes it anew.
 

@@ -7,9 +7,8 @@ const BUILD: Entry = Entry {
     layer: Layer::Build,
     ..ERROR
 };
-const UNSEEN: Entry = Entry {
+const BUILD_WARNING: Entry = Entry {
     layer: Layer::Build,
-    detected: false,
     ..WARNING
 };
 
@@ -50,7 +49,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         why: "A person pressed a key, a deadline passed, or a failure elsewhere ended the rest.",
         client_fix: Some("Look at what was going on just before; log why a cancellation is made."),
         healthy: Some("After Solve has been answered, Status is cancelled as a matter of course."),
-        ..UNSEEN
+        ..BUILD_WARNING
     },
     Entry {
         code: "status-before-solve",
@@ -63,7 +62,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             "Start both at the same time with the same ref, and let an error of Solve count first.",
         ),
         healthy: Some("When Solve failed at once, the error of Status says nothing of its own."),
-        ..UNSEEN
+        ..BUILD_WARNING
     },
     Entry {
         code: "gateway-build-id-missing",
@@ -77,7 +76,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         client_fix: Some(
             "Send the Solve's ref in that header with every call, and none after Return.",
         ),
-        ..UNSEEN
+        ..BUILD_WARNING
     },
     Entry {
         code: "status-never-ends",
@@ -106,7 +105,7 @@ pub(super) const ENTRIES: &[Entry] = &[
                only one of them.",
         why: "The client sends them one after the other, or with different ids.",
         client_fix: Some("Send both at the same time, with the same id."),
-        ..UNSEEN
+        ..BUILD_WARNING
     },
     Entry {
         code: "build-context-unread",
@@ -119,7 +118,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         client_fix: Some("Read the response while the body is written."),
         daemon_fix: Some("Newer engines read on."),
         links: &[issue("gotempsh/temps", 765)],
-        ..UNSEEN
+        ..BUILD_WARNING
     },
     Entry {
         code: "image-load-stalled",
@@ -131,6 +130,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         client_fix: Some("Report the pressure of the engine as such, instead of a slow export."),
         daemon_fix: Some("Look at the engine's disk and its log."),
         links: &[issue(BUILDKIT, 6209)],
-        ..UNSEEN
+        ..BUILD_WARNING
     },
 ];

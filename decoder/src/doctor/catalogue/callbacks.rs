@@ -118,7 +118,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "policy-loop",
         title: "The policy asks for more again and again",
-        detected: false,
         what: "The daemon asks the client's policy whether a source is allowed, and is asked for more about it each time, until \
                it gives up.",
         wire: "`PolicyVerifier/CheckPolicy` many times for one source, and then an error about too many requests.",

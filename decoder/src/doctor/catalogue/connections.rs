@@ -2,11 +2,6 @@
 
 use super::{BOLLARD, BUILDKIT, BUILDX, DAGGER, ERROR, Entry, Layer, MOBY, WARNING, issue};
 
-const UNSEEN: Entry = Entry {
-    detected: false,
-    ..ERROR
-};
-
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "daemon-unreachable",
@@ -51,7 +46,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "exec-stream-not-demultiplexed",
         title: "The client reads a multiplexed stream as if it were plain",
-        detected: false,
         what: "The client speaks to buildkitd through `docker exec` and takes the frames around standard output for HTTP/2.",
         wire: "From the daemon frames of 8 bytes of header, `01 00 00 00` and a length, with HTTP/2 inside; from the client a \
                protocol error, or the end. Only this direction is framed.",
@@ -59,7 +53,7 @@ pub(super) const ENTRIES: &[Entry] = &[
               same.",
         client_fix: Some("Decide by the Tty flag of the exec, and take the frames off."),
         links: &[issue(BOLLARD, 745)],
-        ..UNSEEN
+        ..ERROR
     },
     Entry {
         code: "dial-stdio-failed",
@@ -95,7 +89,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             issue(BUILDX, 3967),
             issue(BUILDX, 556),
         ],
-        ..UNSEEN
+        ..ERROR
     },
     Entry {
         code: "control-connection-silent",
@@ -109,7 +103,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         daemon_fix: Some("Raise the idle timeout of what is in between."),
         healthy: Some("A RUN step that prints nothing is as silent; its session is alive."),
         links: &[issue(BUILDX, 3967)],
-        ..UNSEEN
+        ..ERROR
     },
     Entry {
         code: "goaway",
@@ -149,7 +143,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             issue(BUILDX, 1325),
             issue(BUILDX, 2064),
         ],
-        ..UNSEEN
+        ..ERROR
     },
     Entry {
         code: "flow-control-stall",
@@ -206,7 +200,6 @@ pub(super) const ENTRIES: &[Entry] = &[
             issue(BUILDKIT, 1146),
             issue(DAGGER, 4673),
         ],
-        detected: false,
         ..WARNING
     },
     Entry {
@@ -249,7 +242,7 @@ pub(super) const ENTRIES: &[Entry] = &[
               that selects no protocol, as proxies do that end TLS.",
         client_fix: Some("Offer h2 by ALPN, and present a certificate."),
         daemon_fix: Some("Let the proxy that ends TLS offer h2."),
-        ..UNSEEN
+        ..ERROR
     },
     Entry {
         code: "http2-violation",

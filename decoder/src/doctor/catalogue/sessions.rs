@@ -216,7 +216,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         code: "session-on-other-daemon",
         title: "The session went to another daemon than the build",
-        detected: false,
         what: "A load balancer gave the two connections of one build to two daemons. The one that builds does not know the \
                session.",
         wire: "The session is opened and stays idle, and the build fails with \"no active session\"; the addresses behind \

@@ -172,7 +172,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: "stat-order-violation",
         title: "Files are announced in the wrong order",
         what: "The receiver refuses the whole transfer, in fsutil with \"changes out of order\".",
-        wire: "A STAT whose path is not greater than the one before, compared component by component.",
+        wire: "A STAT whose path is not greater than the one before, compared component by component, or whose directory had \
+               no STAT before it.",
         why: "The rule is not that of a plain sort of strings: `/` counts as lower than every other character, so that \
               `a/b` comes before `a-b`. A directory comes before what is in it.",
         client_fix: Some("Walk depth first, and sort the names in every directory as bytes."),
@@ -186,6 +187,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         why: "The path was not made relative to the root of the tree, or comes from another system with its separators.",
         client_fix: Some(
             "Send clean relative paths with `/` between their parts; the root itself is not sent.",
+        ),
+        ..PACKETS
+    },
+    Entry {
+        code: "stat-order-violation-link",
+        title: "A hard link points at nothing",
+        what: "The receiver refuses the transfer, in fsutil with \"invalid link\".",
+        wire: "A STAT with a regular mode whose `linkname` is no path of a file that was announced before it.",
+        why: "The first of several links was filtered out, comes later, or the target is not relative to the tree.",
+        client_fix: Some(
+            "Send the first link as a file, and the others with its path in this listing as `linkname`.",
         ),
         ..PACKETS
     },
@@ -247,7 +259,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "Two builds share one place for their context",
         severity: Severity::Info,
         layer: Layer::Packets,
-        detected: false,
         what: "Daemons keep a context under the session's shared key and the directory's name. Builds with the same pair \
                wait for each other, or take over files of one another when metadata happen to be the same.",
         wire: "The same `X-Docker-Expose-Session-Sharedkey`, perhaps an empty one, and the same `dir-name` in sessions of \

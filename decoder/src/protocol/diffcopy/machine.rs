@@ -3,7 +3,8 @@
 //! The sender walks its tree (STAT…, final STAT) and serves requests (DATA…, empty DATA); the
 //! receiver asks (REQ), then says that it needs no more (FIN), which the sender answers with FIN.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::entries::{Entries, EntryKind};
 use super::packet::{Packet, PacketType};
@@ -13,6 +14,13 @@ use crate::trace::{File, FileState, Turn};
 
 /// Requests that may be open at once before they are only counted.
 const IN_FLIGHT_LIMIT: usize = 65_536;
+
+/// Files that hard links may point at which are remembered; with more of them links are not
+/// checked.
+const LINKABLE_LIMIT: usize = 65_536;
+
+/// Directories inside one another of which parents are checked.
+const DEPTH_LIMIT: usize = 256;
 
 /// Files that were open at the end of their transfer whose names are kept.
 const OPEN_FILES_KEPT: usize = 1_024;
@@ -32,6 +40,10 @@ pub struct Machine {
     in_flight: BTreeMap<u32, InFlight>,
     in_flight_lost: u64,
     last_path: String,
+    /// The directories that lead to where the listing is: an entry's parent is one of them.
+    parents: Vec<String>,
+    /// What hard links may point at, as far as there is room.
+    linkable: HashSet<u64>,
     final_stat: Option<Time>,
     fin: [Option<Time>; 2],
     err: Option<(Time, Side, String)>,
@@ -81,6 +93,15 @@ pub enum Violation {
     },
     /// A path that is absolute, unclean or leads out of the tree.
     BadPath(String),
+    /// An entry whose directory was not announced before it (`validator.go`).
+    NoParent(String),
+    /// A hard link to a file that was not announced before it (`hardlinks.go`).
+    BadLink {
+        /// The path of the link.
+        path: String,
+        /// What it points at.
+        target: String,
+    },
     /// REQ for an id that was not announced, or is not a regular file.
     BadRequest {
         /// The id.
@@ -118,6 +139,8 @@ impl Machine {
             in_flight: BTreeMap::new(),
             in_flight_lost: 0,
             last_path: String::new(),
+            parents: Vec::new(),
+            linkable: HashSet::new(),
             final_stat: None,
             fin: [None; 2],
             err: None,
@@ -179,6 +202,8 @@ impl Machine {
             EntryKind::HardLink => self.hard_links = self.hard_links.saturating_add(1),
             _ => {}
         }
+        let kind = EntryKind::of(stat);
+        let has_parent = self.enter(&stat.path, kind);
         let step = if !is_clean(&stat.path) {
             Step::Violation(Violation::BadPath(stat.path.clone()))
         } else if !self.last_path.is_empty() && !ascends(&self.last_path, &stat.path) {
@@ -186,11 +211,54 @@ impl Machine {
                 before: self.last_path.clone(),
                 after: stat.path.clone(),
             })
+        } else if !has_parent {
+            Step::Violation(Violation::NoParent(stat.path.clone()))
+        } else if kind == EntryKind::HardLink && !self.is_linkable(&stat.linkname) {
+            Step::Violation(Violation::BadLink {
+                path: stat.path.clone(),
+                target: stat.linkname.clone(),
+            })
         } else {
             Step::Moved
         };
+        if kind == EntryKind::File && self.linkable.len() < LINKABLE_LIMIT {
+            self.linkable.insert(hash(&stat.path));
+        }
         self.last_path.clone_from(&stat.path);
         step
+    }
+
+    /// Goes on to this entry in the listing; gives whether its directory was announced, and is
+    /// the one that the listing is in.
+    fn enter(&mut self, path: &str, kind: EntryKind) -> bool {
+        let parent = path.rsplit_once('/').map(|(parent, _)| parent);
+        let Some(parent) = parent else {
+            self.parents.clear();
+            self.directory(path, kind);
+            return true;
+        };
+        let known = self
+            .parents
+            .iter()
+            .rposition(|directory| directory == parent);
+        let kept = known.map_or(0, |at| at.saturating_add(1));
+        // Deeper than anybody builds: whether that is right is not known.
+        let is_deep = self.parents.len() >= DEPTH_LIMIT;
+        if known.is_some() || !is_deep {
+            self.parents.truncate(kept);
+        }
+        self.directory(path, kind);
+        known.is_some() || is_deep
+    }
+
+    fn directory(&mut self, path: &str, kind: EntryKind) {
+        if kind == EntryKind::Directory && self.parents.len() < DEPTH_LIMIT {
+            self.parents.push(path.to_owned());
+        }
+    }
+
+    fn is_linkable(&self, target: &str) -> bool {
+        self.linkable.len() >= LINKABLE_LIMIT || self.linkable.contains(&hash(target))
     }
 
     fn request(&mut self, at: Time, id: u32) -> Step {
@@ -379,6 +447,8 @@ impl Machine {
             open.announced = entries.path(*id).map(|path| (path.to_owned(), size));
         }
         self.entries.forget();
+        self.parents = Vec::new();
+        self.linkable = HashSet::new();
     }
 
     /// A copy that knows how many entries there are, but not which, and of files that are open
@@ -401,6 +471,8 @@ impl Machine {
             in_flight_lost: self.in_flight_lost.saturating_add(left),
             in_flight,
             last_path: self.last_path.clone(),
+            parents: Vec::new(),
+            linkable: HashSet::new(),
             err: self.err.clone(),
             ..*self
         }
@@ -478,6 +550,12 @@ impl Machine {
 fn ascends(before: &str, after: &str) -> bool {
     let key = |byte: u8| if byte == b'/' { 0 } else { byte };
     before.bytes().map(key).lt(after.bytes().map(key))
+}
+
+fn hash(path: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether a path is relative, clean, and stays inside the tree.

@@ -8,14 +8,14 @@ mod rows;
 use std::time::Duration;
 
 use buildtap_decoder::event::Time;
-use buildtap_decoder::trace::Subject;
+use buildtap_decoder::trace::{Call, Id, Subject};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
 use crate::keys::Action;
 use crate::palette::Palette;
-use crate::text::{Pen, columns, duration, fit};
+use crate::text::{Pen, columns, duration};
 use crate::view::{Context, Outcome, Tab, View};
 use crate::widgets::{List, rule};
 use crate::words;
@@ -40,6 +40,8 @@ pub(super) struct Timeline {
     rows: Rows,
     /// When the rows were made, and for which filter.
     made_of: Option<(Time, Option<String>)>,
+    /// The call that was chosen elsewhere, which the cursor was put on.
+    came_for: Option<Id<Call>>,
     /// What is seen, if not all.
     seen: Option<Span>,
     /// All there is, as of the last drawing.
@@ -65,6 +67,18 @@ impl Timeline {
         let start = start.map_or(cx.store.origin(), |start| start.min(cx.store.origin()));
         let end = rows().map(|row| row.end.unwrap_or(cx.now)).max();
         self.all = Span::new(start, end.unwrap_or(cx.now));
+    }
+
+    /// Puts the cursor on the call that was chosen in another view.
+    fn come_for(&mut self, call: Option<Id<Call>>) {
+        let Some(id) = call.filter(|_| self.came_for != call) else {
+            return;
+        };
+        let is_it = |row: &Row| row.subject == Subject::Call(id);
+        if let Some(line) = self.rows.rows.iter().position(is_it) {
+            self.came_for = call;
+            self.list.select(line);
+        }
     }
 
     fn row(&self) -> Option<&Row> {
@@ -170,16 +184,11 @@ fn bar(span: Span, start: Time, end: Time, width: u16) -> Option<(u16, u16)> {
     Some((clamp(from), clamp(to)))
 }
 
-fn draw_row(
-    row: &Row,
-    span: Span,
-    now: Time,
-    palette: Palette,
-    places: &Places,
-    pen_at: (u16, &mut Buffer),
-) {
-    let (line, buf) = pen_at;
+/// Draws a row on a line of the places.
+fn draw_row(cx: &Context<'_>, row: &Row, span: Span, places: &Places, line: u16, buf: &mut Buffer) {
+    let (palette, now) = (cx.palette, cx.now);
     let look = look(row, palette);
+    let label = rows::label(cx.store.trace(), row);
     let mut pen = Pen::new(buf, places.labels, line);
     pen.put(&"  ".repeat(row.depth.into()), palette.plain())
         .put(look.sign, look.style)
@@ -189,7 +198,7 @@ fn draw_row(
         What::Step(..) => palette.plain(),
         What::Call | What::Transfer => palette.dim(),
     };
-    pen.put(&row.label, style);
+    pen.put(&label, style);
     let end = row.end.unwrap_or(now);
     if let Some((from, to)) = bar(span, row.start, end, places.bars.width) {
         let mut pen = Pen::new(buf, places.bars, line);
@@ -248,6 +257,7 @@ impl Places {
 impl View for Timeline {
     fn draw(&mut self, cx: &Context<'_>, area: Rect, buf: &mut Buffer) {
         self.make(cx);
+        self.come_for(cx.focus.call);
         let palette = cx.palette;
         if self.rows.rows.is_empty() {
             let why = match cx.filter {
@@ -295,7 +305,7 @@ impl View for Timeline {
                 break;
             };
             let y = ABOVE + u16::try_from(below).unwrap_or_default();
-            draw_row(row, span, cx.now, palette, &places, (y, buf));
+            draw_row(cx, row, span, &places, y, buf);
             if line == self.list.selected() {
                 let cursor = Rect {
                     y: area.y + y,
@@ -358,9 +368,9 @@ impl View for Timeline {
         self.rows.rows.len()
     }
 
-    fn line(&self, _: &Context<'_>, line: usize) -> String {
+    fn line(&self, cx: &Context<'_>, line: usize) -> String {
         let row = self.rows.rows.get(line);
-        row.map_or(String::new(), |row| row.label.clone())
+        row.map_or(String::new(), |row| rows::label(cx.store.trace(), row))
     }
 
     fn cursor(&self) -> usize {
@@ -437,10 +447,9 @@ impl Timeline {
             words::offset(row.start, origin),
             duration(row.end.unwrap_or(cx.now).since(row.start))
         );
-        let room = usize::from(area.width).saturating_sub(columns(&when) + 1);
+        let label = rows::label(cx.store.trace(), row);
         let mut pen = Pen::new(buf, area, top + 1);
-        pen.put(&when, palette.dim())
-            .put(&fit(&row.label, room), palette.strong());
+        pen.put(&when, palette.dim()).put(&label, palette.strong());
         let detail = rows::detail(cx, row);
         Pen::new(buf, area, top + 2)
             .put(" ", palette.plain())

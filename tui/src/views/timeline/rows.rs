@@ -15,10 +15,9 @@ use crate::view::Context;
 use crate::words;
 
 /// A line of the timeline.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     pub(super) what: What,
-    pub(super) label: String,
     pub(super) depth: u16,
     pub(super) start: Time,
     /// `None`: it goes on.
@@ -64,12 +63,12 @@ pub(super) struct Rows {
 }
 
 /// Calls that last as long as what they serve, or that nobody waits for.
-const BESIDE: [&str; 5] = [
-    "Control.Solve",
-    "Control.Status",
-    "Control.Session",
-    "Health.Check",
-    "TraceService.Export",
+const BESIDE: [(&str, &str); 5] = [
+    (".Control", "Solve"),
+    (".Control", "Status"),
+    (".Control", "Session"),
+    (".Health", "Check"),
+    (".TraceService", "Export"),
 ];
 
 /// All lines that the filter lets through.
@@ -78,8 +77,11 @@ pub(super) fn rows(cx: &Context<'_>) -> Rows {
     let mut of_step: HashMap<(Id<Build>, &str), Vec<&Call>> = HashMap::new();
     let mut of_build: HashMap<Id<Build>, Vec<&Call>> = HashMap::new();
     let mut others = Vec::new();
-    let calls = trace.calls.iter();
-    for call in calls.filter(|call| !BESIDE.contains(&call.short_name().as_str())) {
+    let is_beside = |call: &Call| {
+        let mut beside = BESIDE.iter();
+        beside.any(|(service, method)| call.method == *method && call.service.ends_with(service))
+    };
+    for call in trace.calls.iter().filter(|call| !is_beside(call)) {
         match (call.build, call.vertex.as_deref()) {
             (Some(build), Some(vertex)) if has_ran(trace, build, vertex) => {
                 of_step.entry((build, vertex)).or_default().push(call);
@@ -137,6 +139,21 @@ pub(super) fn rows(cx: &Context<'_>) -> Rows {
     all
 }
 
+/// What a line is of, by name.
+pub(super) fn label(trace: &Trace, row: &Row) -> String {
+    let name = match (row.what, row.subject) {
+        (What::Step(build, at), _) => trace
+            .builds
+            .get(build)
+            .and_then(|build| build.vertices.get(at))
+            .map(|vertex| vertex.name.clone()),
+        (_, Subject::Build(id)) => trace.builds.get(id).map(words::build),
+        (_, Subject::Call(id)) => trace.calls.get(id).map(words::call),
+        _ => None,
+    };
+    name.unwrap_or_default()
+}
+
 /// Whether a step has a line of its own.
 fn has_ran(trace: &Trace, build: Id<Build>, digest: &str) -> bool {
     let build = trace.builds.get(build);
@@ -148,7 +165,6 @@ fn has_ran(trace: &Trace, build: Id<Build>, digest: &str) -> bool {
 fn of_a_build(build: &Build) -> Row {
     Row {
         what: What::Build,
-        label: words::build(build),
         depth: 0,
         start: build.start,
         end: build.end,
@@ -170,7 +186,6 @@ fn step(build: &Build, at: usize, vertex: &Vertex, critical: bool, behind: i64) 
     let end = vertex.completed.map(shifted).or(build.end);
     Some(Row {
         what: What::Step(build.id, at),
-        label: vertex.name.clone(),
         depth: 1,
         start: shifted(vertex.started?),
         end,
@@ -199,7 +214,6 @@ fn of_a_call(cx: &Context<'_>, call: &Call, depth: u16, critical: bool) -> Optio
             Some(_) => What::Transfer,
             None => What::Call,
         },
-        label: words::call(call),
         depth,
         start: call.start,
         end: call.end,
@@ -230,33 +244,44 @@ fn told(build: &Build, path: &[usize], now: Time) -> String {
         let started = vertex.started.unwrap_or(build.start);
         vertex.completed.unwrap_or(end).since(started)
     };
-    let mut steps: Vec<&Vertex> = path
+    let steps: Vec<&Vertex> = path
         .iter()
         .filter_map(|at| build.vertices.get(*at))
         .collect();
     let all = end.since(build.start);
     let inside: Duration = steps.iter().map(|vertex| took(vertex)).sum();
-    steps.sort_by_key(|vertex| std::cmp::Reverse(took(vertex)));
-    let longest: Vec<String> = steps
+    let mut parts: Vec<(Duration, &str)> = steps
         .iter()
-        .take(3)
-        .map(|vertex| format!("{} {}", duration(took(vertex)), vertex.name))
+        .map(|vertex| (took(vertex), vertex.name.as_str()))
         .collect();
-    let between = duration(all.saturating_sub(inside));
-    format!(
-        "build {}: {} = {between} between steps + {}",
-        build.id,
-        duration(all),
-        longest.join(" + ")
-    ) + if path.len() > longest.len() {
+    parts.push((all.saturating_sub(inside), "between steps"));
+    parts.sort_by_key(|(took, _)| std::cmp::Reverse(*took));
+    let longest = parts.iter().take(4);
+    let longest: Vec<String> = longest
+        .map(|(took, name)| format!("{} {name}", duration(*took)))
+        .collect();
+    let more = if parts.len() > longest.len() {
         " + …"
     } else {
         ""
-    }
+    };
+    let all = duration(all);
+    format!("build {}: {all} = {}{more}", build.id, longest.join(" + "))
 }
 
 /// What is known of what a line is of, in a sentence or two.
 pub(super) fn detail(cx: &Context<'_>, row: &Row) -> String {
+    let trace = cx.store.trace();
+    let mut waits = cx.waits.iter();
+    let wait = waits.find(|wait| row.end.is_none() && wait.is_about(trace, row.subject));
+    let said = said(cx, row);
+    match wait {
+        Some(wait) => format!("the {} must {}; {said}", wait.side, wait.action),
+        None => said,
+    }
+}
+
+fn said(cx: &Context<'_>, row: &Row) -> String {
     let trace = cx.store.trace();
     match (row.what, row.subject) {
         (What::Step(build, at), _) => {
