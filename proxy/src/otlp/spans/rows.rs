@@ -47,6 +47,14 @@ impl Words {
         }
     }
 
+    /// A name that may be a path: of an upload, of a directory on the client's side.
+    pub(crate) fn name(self, name: &str) -> Cow<'_, str> {
+        match self.hash_paths && name.contains('/') {
+            true => self.path(name),
+            false => self.free(name),
+        }
+    }
+
     /// Prose in which there may be paths: left out if they are not to be read.
     pub(crate) fn prose(self, text: &str) -> Option<Cow<'_, str>> {
         (!self.hash_paths).then(|| self.free(text))
@@ -259,7 +267,9 @@ pub(super) fn session(words: Words, place: &Place, row: &Session, now: Time) -> 
     let mut draft = Draft::new(place, session_id(row), "session", row.opened, end);
     draft.text("buildkit.session.id", &row.uuid);
     draft.text("buildkit.session.path", row.path.as_str());
-    draft.maybe_text("buildkit.session.name", row.name.as_deref());
+    // The name of the directory that is built.
+    let name = row.name.as_deref().map(|name| words.path(name));
+    draft.maybe_text("buildkit.session.name", name.as_deref());
     let methods = row.methods.iter().map(String::as_str);
     draft.add(KeyValue::new("buildkit.session.methods", texts(methods)));
     draft.number("buildkit.connection.number", row.connection.number());
@@ -288,7 +298,8 @@ pub(super) fn call(words: Words, place: &Place, trace: &Trace, row: &Call, now: 
     draft.text("network.protocol.name", "http");
     draft.text("network.protocol.version", "2");
     draft.text("buildkit.caller", row.caller.as_str());
-    draft.maybe_text("buildkit.subject", row.subject.as_deref());
+    let subject = row.subject.as_deref().map(|subject| words.name(subject));
+    draft.maybe_text("buildkit.subject", subject.as_deref());
     draft.number("buildkit.connection.number", row.connection.number());
     draft.number("buildkit.call.number", row.id.number());
     draft.number("http2.stream_id", row.stream_id.into());
@@ -361,10 +372,10 @@ fn message_of(words: Words, name: &str, message: &str) -> String {
 }
 
 /// `FileSend exporter 0 (local)`, `FileSync context`.
-pub(super) fn transfer_name(row: &Transfer) -> String {
+pub(super) fn transfer_name(words: Words, row: &Transfer) -> String {
     let what = match row.service.as_str() {
         "FileSend" => format!("exporter {}", row.name),
-        _ => row.name.clone(),
+        _ => words.name(&row.name).into_owned(),
     };
     match &row.exporter {
         Some(kind) => format!("{} {what} ({kind})", row.service),
@@ -374,11 +385,11 @@ pub(super) fn transfer_name(row: &Transfer) -> String {
 
 pub(super) fn transfer(words: Words, place: &Place, row: &Transfer, now: Time) -> Draft {
     let end = row.end.unwrap_or(now);
-    let name = words.free(&transfer_name(row)).into_owned();
+    let name = transfer_name(words, row);
     let mut draft = Draft::new(place, transfer_id(row), name, row.start, end);
     let machine = &row.machine;
     draft.number("buildkit.transfer.number", row.id.number());
-    draft.text("buildkit.transfer.name", &words.free(&row.name));
+    draft.text("buildkit.transfer.name", &words.name(&row.name));
     draft.text("buildkit.transfer.direction", row.direction.as_str());
     draft.text("buildkit.transfer.sender", row.sender().as_str());
     draft.text("buildkit.transfer.flavour", row.flavour.as_str());
