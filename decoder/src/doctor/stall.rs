@@ -208,6 +208,21 @@ fn image_load(
     report(core, case);
 }
 
+/// The value of `grpc-timeout` (gRPC `PROTOCOL-HTTP2.md`): up to eight digits and a unit.
+fn seconds(timeout: &str) -> Option<Duration> {
+    let (number, unit) = timeout.split_at_checked(timeout.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.checked_mul(3_600)?),
+        "M" => Duration::from_secs(number.checked_mul(60)?),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
 /// A window is used up that `receiver` must open.
 fn no_window(receiver: Side, on: &str, outside: &str) -> String {
     let sender = receiver.peer();
@@ -313,6 +328,15 @@ fn callback(core: &mut Core, id: Id<Call>) {
     if core.found(code, subject) >= Some(confidence) {
         return;
     }
+    let deadline = call.header("grpc-timeout").and_then(seconds);
+    let left = deadline.map(|deadline| deadline.saturating_sub(now.since(call.start)));
+    let then = match (service, left) {
+        ("Health", Some(left)) => format!(
+            "; the daemon gives it up in {:.1} s, and ends the session the second time",
+            left.as_secs_f64()
+        ),
+        _ => String::new(),
+    };
     let chain = chain_of(&core.trace, subject, now);
     let name = call.short_name();
     let age = ago(now, owed.since);
@@ -324,7 +348,7 @@ fn callback(core: &mut Core, id: Id<Call>) {
             confidence,
             waiting_on: Some(callee),
             subject,
-            summary: format!("{name} waits for the {callee} since {age}."),
+            summary: format!("{name} waits for the {callee} since {age}{then}."),
             advice: advice.into(),
             evidence: [
                 Some(format!("call {id}: asked, not answered")),
