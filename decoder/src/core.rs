@@ -10,7 +10,10 @@ use crate::limits::Limits;
 use crate::masking::{Mark, Redaction};
 use crate::origin::{Chunks, Origins};
 use crate::redact::{Patch, Rules};
-use crate::trace::{Confidence, Content, Finding, Id, Said, Session, Subject, Trace, Update};
+use crate::trace::{
+    Awaited, Call, Confidence, Connection, Content, Finding, Id, Said, Session, Subject, Trace,
+    Update, Wait,
+};
 
 /// What the user of a decoder wants beyond the trace itself.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +27,14 @@ pub struct Options {
     /// Whether [`Update::Said`] is queued for everything that is said, with all its bytes. Take
     /// the updates after every event then: beyond the limits they are dropped and counted.
     pub said: bool,
+    /// Whether [`Update::Said`] is queued for the messages in which programs send their own spans,
+    /// or read those that were recorded: `TraceService/Export`, and on a control connection
+    /// `ListenBuildHistory` and `Content/Read`. Those are whole, up to the limits.
+    pub spans: bool,
+    /// Whether [`Update::Printed`] is queued for what steps print.
+    pub printed: bool,
+    /// From which length on a wait that is over is queued as [`Update::Waited`]; `None`: none is.
+    pub waits: Option<std::time::Duration>,
     /// Whether header values and attributes that are secret stay readable in the trace.
     pub show_secrets: bool,
     /// Whether it is found out where secrets stand in the tapped bytes, and by which rules: see
@@ -187,6 +198,30 @@ impl Core {
         std::mem::take(&mut self.marks)
     }
 
+    /// Somebody was waited for since `since`, until now: queues it, if it was long and that is
+    /// wanted.
+    pub(crate) fn waited(
+        &mut self,
+        connection: Id<Connection>,
+        call: Option<Id<Call>>,
+        since: Time,
+        side: Side,
+        awaited: Awaited,
+    ) {
+        let until = self.now;
+        let is_long = |limit| until.since(since) >= limit;
+        if self.options.waits.is_some_and(is_long) {
+            self.update(Update::Waited(Box::new(Wait {
+                connection,
+                call,
+                since,
+                until,
+                side,
+                awaited,
+            })));
+        }
+    }
+
     /// Queues what was said, if that is wanted.
     pub(crate) fn say(&mut self, said: impl FnOnce() -> Said) {
         if self.options.said {
@@ -280,6 +315,7 @@ fn preview_bytes(update: &Update) -> usize {
             Content::Bytes { body, .. } => body.len(),
         },
         Update::Text(text) => text.text.len(),
+        Update::Printed(_, printed) => printed.text.len(),
         Update::Said(said) => said.weight(),
         _ => 0,
     }

@@ -13,6 +13,9 @@ use crate::trace::{Trace, Update};
 /// How often the rules about silence are applied while events come.
 const TICK: Duration = Duration::from_millis(500);
 
+/// The same before the end of a connection, which also ends what was waited for on it.
+const TICK_AT_END: Duration = Duration::from_millis(100);
+
 /// Decodes what taps saw. It does no I/O and has no clock: time comes with the events.
 ///
 /// ```
@@ -55,7 +58,11 @@ impl Decoder {
         if self.ticked == Time::default() {
             self.ticked = self.core.now;
         }
-        if self.core.now.since(self.ticked) >= TICK {
+        let due = match event {
+            TapEvent::Close { .. } => TICK_AT_END,
+            _ => TICK,
+        };
+        if self.core.now.since(self.ticked) >= due {
             // The silence ends with this event: it is judged before.
             self.tick(at);
         }

@@ -437,3 +437,36 @@ fn who_reads_nothing_mistakes_nothing() {
     scene.wait(3);
     assert_eq!(scene.finding().confidence(), Confidence::Certain);
 }
+
+/// Its first bytes are the request and all of a large body, as a client writes them that reads its
+/// context into memory.
+#[test]
+fn a_request_that_comes_together_with_its_body() {
+    let mut scene = Scene::new();
+    let body = vec![b'x'; 200_000];
+    scene.on(1, |talk| {
+        let head = format!(
+            "POST /build?version=1 HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        talk.say(Client, [head.as_bytes(), &body].concat());
+        talk.say(Daemon, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    assert_eq!(scene.codes(), [""; 0]);
+    assert_eq!(scene.trace().exchanges.len(), 1);
+}
+
+/// What is waited for when a connection ends is found, although nothing was seen in between.
+#[test]
+fn a_wait_that_ends_with_its_connection() {
+    let mut scene = session(&[CREDENTIALS]);
+    scene.on(1, |talk| {
+        talk.call(Daemon, 1, CREDENTIALS, &[])
+            .message(Daemon, 1, b"\x0a\x01x");
+    });
+    scene.now = scene.now.after(Duration::from_millis(4_800));
+    scene.decoder.tick(scene.now);
+    scene.now = scene.now.after(Duration::from_millis(300));
+    scene.close(1, Closed::Finished);
+    assert_eq!(scene.codes(), ["auth-callback-stuck"]);
+}

@@ -10,6 +10,7 @@ use buildtap_fixtures::replay::{Matching, Timing};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::address::Address;
+use crate::otlp::settings::OtlpArgs;
 
 /// The command line of `buildtap`.
 #[derive(Debug, Parser)]
@@ -103,6 +104,7 @@ Examples:
   buildtap run --format json --output session.jsonl -- cargo test
   buildtap run --record build.pcapng -- docker build .
   buildtap run --fail-on-stall 30s -- docker build .
+  buildtap run --otlp http://localhost:4317 -- docker build .
 
 What is not watched: a client that is told another address itself (docker --host, --context,
 buildctl --addr), and a buildx builder that was created for another address (docker buildx ls).
@@ -182,13 +184,19 @@ Writes a capture in a form that other programs read better. The name's ending sa
 
   .pcapng, .pcapng.zst  for Wireshark and tshark: the connections as they were, and every one that
                         is inside another (in an exec tunnel, in a Control.Session call) once more
-                        as a TCP conversation of its own; with a folder of settings beside it";
+                        as a TCP conversation of its own; with a folder of settings beside it
+  .json                 OpenTelemetry spans: OTLP JSON, one request per line
+  .perfetto.json        the same as Chrome trace events, for ui.perfetto.dev and chrome://tracing
+
+With --otlp, or OTEL_EXPORTER_OTLP_ENDPOINT, and without --to, the spans go to a collector.";
 
 const EXPORT_HELP: &str = "\
 Examples:
   buildtap export session.pcapng --to nested.pcapng
   WIRESHARK_CONFIG_DIR=nested.wireshark wireshark nested.pcapng
-  WIRESHARK_CONFIG_DIR=nested.wireshark tshark -r nested.pcapng -Y grpc";
+  WIRESHARK_CONFIG_DIR=nested.wireshark tshark -r nested.pcapng -Y grpc
+  buildtap export session.pcapng --to trace.perfetto.json
+  buildtap export session.pcapng --otlp http://localhost:4317";
 
 const CASSETTE_HELP: &str = "\
 Examples:
@@ -257,6 +265,9 @@ pub struct RunArgs {
     /// Show it on a screen, with keys and panes, instead of as lines
     #[arg(long, conflicts_with_all = ["log", "format", "output"])]
     pub tui: bool,
+    /// Where spans go.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -283,6 +294,9 @@ pub struct ProxyArgs {
     /// Show it on a screen, with keys and panes, instead of as lines
     #[arg(long, conflicts_with_all = ["log", "format", "output"])]
     pub tui: bool,
+    /// Where spans go.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// What is shown.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -423,8 +437,11 @@ pub struct ExportArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Where to write (mode 0600); what the file held before is overwritten
-    #[arg(long, value_name = "OUT")]
-    pub to: PathBuf,
+    #[arg(long, value_name = "OUT", conflicts_with = "otlp")]
+    pub to: Option<PathBuf>,
+    /// Where spans go.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// The folder for Wireshark's settings; beside OUT if not given
     #[arg(long, value_name = "DIR")]
     pub profile: Option<PathBuf>,
@@ -462,6 +479,9 @@ pub struct DiffArgs {
     /// The capture or cassette to compare with it
     #[arg(value_name = "BAD")]
     pub bad: PathBuf,
+    /// Show both on a screen, side by side
+    #[arg(long, conflicts_with = "format")]
+    pub tui: bool,
     /// For people, or one JSON object per line
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -601,7 +621,7 @@ fn filter(text: &str) -> Result<Filter, String> {
 }
 
 /// `10s`, `500ms`, `2min`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("write a number and a unit, as in 500ms, 10s or 2min".to_owned()),

@@ -70,6 +70,9 @@ pub enum Error {
     /// A capture cannot be exported.
     #[error(transparent)]
     Export(#[from] crate::export::ExportError),
+    /// Spans cannot be sent.
+    #[error(transparent)]
+    Otlp(#[from] crate::otlp::settings::SettingsError),
     /// A capture or cassette cannot be used.
     #[error("{path}: {error}")]
     Recording {

@@ -17,6 +17,7 @@
 //! | [`output`] | where that goes |
 //! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`], [`explain`] | the commands of these names |
 //! | [`diagnose`] | findings, the cause before what follows from it |
+//! | [`save`] | parts of a capture, as they were chosen on the screen |
 //! | [`screen`] | the terminal UI on a relay, or on a capture |
 //! | [`pane`] | the command in a terminal of its own |
 //! | [`stall`] | whether anything can still move |
@@ -43,12 +44,14 @@ pub mod explain;
 pub mod export;
 pub mod listen;
 pub mod notice;
+pub mod otlp;
 pub mod output;
 pub mod pane;
 pub mod record;
 pub mod redact;
 pub mod relay;
 pub mod replay;
+pub mod save;
 pub mod schemas;
 pub mod screen;
 pub mod show;

@@ -20,8 +20,15 @@ use buildtap::diagnose::{self, Diagnosis};
 use buildtap::diff::diff;
 use buildtap::error::{Error, FAILURE, STALLED, USAGE};
 use buildtap::explain;
-use buildtap::export::export;
+use buildtap::export::spans::{to_collector, to_file};
+use buildtap::export::{ExportError, Form, export};
 use buildtap::notice::{Notice, Notices};
+use buildtap::otlp::live::{Live, Shown};
+use buildtap::otlp::metrics::Metrics;
+use buildtap::otlp::resource::{of_capture, of_process};
+use buildtap::otlp::settings::{OtlpArgs, Settings};
+use buildtap::otlp::sink::Sink;
+use buildtap::otlp::spans::{self, Spans};
 use buildtap::output::Output;
 use buildtap::pane;
 use buildtap::record::{self, Ending, Recorded, Recorder};
@@ -38,13 +45,14 @@ use buildtap::view::{Keep, View};
 use buildtap::watch::{DecodingTap, Showing};
 use buildtap_decoder::describe::size;
 use buildtap_decoder::masking::Redaction;
-use buildtap_decoder::redact::Rules;
+use buildtap_decoder::redact::{Regex, Rules};
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::write::{CreateError, create};
 use buildtap_fixtures::peers::scenario;
 use buildtap_fixtures::replay::Outcome;
 use buildtap_tui::model::Progress;
 use clap::{CommandFactory, Parser};
+use opentelemetry::KeyValue;
 
 fn main() -> ExitCode {
     let cli = match Cli::parse() {
@@ -94,6 +102,18 @@ fn main() -> ExitCode {
         }
         Command::Redact(args) => redact_file(args),
         Command::Cassette(args) => cassette::write(&args).map(|()| ExitCode::SUCCESS),
+        Command::Diff(args) if args.tui => {
+            let _context = runtime.enter();
+            signals().and_then(|mut signals| {
+                screen::diff(&args, |shared| {
+                    tokio::spawn(async move {
+                        signals.stop().await;
+                        shared.stop();
+                    });
+                })?;
+                Ok(ExitCode::SUCCESS)
+            })
+        }
         Command::Diff(args) => match diff(&args) {
             Ok(true) => Ok(ExitCode::SUCCESS),
             Ok(false) => Ok(ExitCode::from(DIFFERENT)),
@@ -141,14 +161,14 @@ fn failed(error: &Error, on_run: bool) -> ExitCode {
 /// Something that is being watched, and the thread that shows it.
 struct Watching {
     tap: Arc<DecodingTap>,
-    shown: Shown,
+    shown: Watched,
     recording: Option<Recording>,
 }
 
 /// How it is shown.
-enum Shown {
+enum Watched {
     /// As lines.
-    Lines(Showing<View>),
+    Lines(Showing<Shown>),
     /// On a screen, and as lines when that is left.
     Screen(Screen, Showing<LiveFeed>, Box<View>),
 }
@@ -159,6 +179,7 @@ impl Watching {
         default: fn() -> Output,
         recording: Option<Recording>,
         screen: Option<(Screen, LiveFeed)>,
+        live: Option<Live>,
     ) -> Result<Self, Error> {
         let recorder = recording.as_ref().map(|it| Arc::clone(&it.recorder));
         let options = Options {
@@ -169,6 +190,10 @@ impl Watching {
             Some(_) => screen::options(options),
             None => options,
         };
+        let options = match live {
+            Some(_) => spans::for_spans(options),
+            None => options,
+        };
         let tap = Arc::new(DecodingTap::new(options).recording(recorder));
         let view = view(args, default, true)?;
         let failed = |error| Error::System {
@@ -177,10 +202,14 @@ impl Watching {
         };
         let watched = Arc::clone(&tap);
         let shown = match screen {
-            None => Shown::Lines(Showing::start(watched, view).map_err(failed)?),
+            None => {
+                let shown = Shown::new(view, live);
+                Watched::Lines(Showing::start(watched, shown).map_err(failed)?)
+            }
             Some((screen, feed)) => {
+                let feed = feed.with(live);
                 let showing = Showing::start(watched, feed).map_err(failed)?;
-                Shown::Screen(screen, showing, Box::new(view))
+                Watched::Screen(screen, showing, Box::new(view))
             }
         };
         Ok(Watching {
@@ -196,24 +225,29 @@ impl Watching {
 
     /// Shows what is left, and the summary.
     fn finish(self) {
-        let view = match self.shown {
-            Shown::Lines(showing) => showing.finish(),
-            Shown::Screen(screen, showing, view) => {
+        let mut sending = None;
+        let shown = match self.shown {
+            Watched::Lines(showing) => showing.finish().map(|shown| (shown.view, shown.live)),
+            Watched::Screen(screen, showing, view) => {
                 if let Err(error) = screen.close() {
                     eprintln!("buildtap: {error}.");
                 }
-                showing.finish().map(|_| *view)
+                showing.finish().map(|feed| (*view, feed.live))
             }
         };
-        if let Some(mut view) = view {
+        if let Some((mut view, live)) = shown {
             if self.tap.failed() {
                 view.decoding_failed();
             }
+            sending = live.map(|live| self.tap.with(|decoder| live.finish(decoder)));
             // The output may be gone by now; the session is over in any case.
             let _ = self.tap.with(|decoder| view.finish(decoder));
         }
         if let Some(recording) = self.recording {
             recording.finish();
+        }
+        if let Some(sending) = sending {
+            eprintln!("buildtap: {}", sending.wait());
         }
     }
 }
@@ -335,13 +369,19 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
     if let Some((screen, _)) = &screen {
         options.notices = screen.notices();
     }
+    if let Some((screen, _)) = &screen {
+        let recording = args.recording.record.as_deref();
+        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
+    }
+    let mask = args.recording.redaction.mask.clone();
     let recording = Recording::start(
         args.recording,
         Some(&options.command),
         &args.view,
         &options.notices,
     )?;
-    let watching = Watching::start(&args.view, Output::stderr, recording, screen)?;
+    let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording, screen, live)?;
     let show_secrets = args.view.show_secrets;
     let stalled = OnceLock::new();
     let give_up = nothing_moves(&watching.tap, args.fail_on_stall, show_secrets, &stalled);
@@ -386,7 +426,7 @@ async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
             if let Some(recording) = watching.recording {
                 recording.recorder.finish();
             }
-            if let Shown::Screen(screen, ..) = watching.shown {
+            if let Watched::Screen(screen, ..) = watching.shown {
                 screen.close()?;
             }
             return Err(error);
@@ -457,8 +497,14 @@ async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
     let left = screen
         .as_ref()
         .map(|(screen, _)| (screen.listening(), screen.left()));
+    if let Some((screen, _)) = &screen {
+        let recording = args.recording.record.as_deref();
+        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
+    }
+    let mask = args.recording.redaction.mask.clone();
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
-    let watching = Watching::start(&args.view, Output::stderr, recording, screen)?;
+    let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
+    let watching = Watching::start(&args.view, Output::stderr, recording, screen, live)?;
     let tap = watching.tap();
     let done = match left {
         None => command::proxy(options, tap, print_listening, signals.stop()).await,
@@ -487,7 +533,7 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
         false => None,
     };
     let left = screen.as_ref().map(|(screen, _)| screen.left());
-    let watching = Watching::start(&args.view, Output::stdout, None, screen)?;
+    let watching = Watching::start(&args.view, Output::stdout, None, screen, None)?;
     let socket_parent = command::socket_parent(&Environment::of_process());
     let playing = demo::play(scene, watching.tap(), socket_parent);
     let ending = match left {
@@ -497,7 +543,7 @@ async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
             tokio::select! {
                 () = &mut left => Ok("the screen was left.".to_owned()),
                 ending = playing => {
-                    if let Shown::Screen(screen, ..) = &watching.shown {
+                    if let Watched::Screen(screen, ..) = &watching.shown {
                         screen.over(None);
                     }
                     left.await;
@@ -705,12 +751,20 @@ fn redact_file(args: RedactArgs) -> Result<ExitCode, Error> {
 }
 
 fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
+    let Some(to) = &args.to else {
+        return send_spans(&args);
+    };
+    if let Form::Spans(form) = Form::of(to)? {
+        let count = to_file(&args.file, to, form, span_options(&args, of_capture()))?;
+        let s = if count == 1 { "" } else { "s" };
+        eprintln!("buildtap: wrote {count} span{s} to {}", to.display());
+        return Ok(ExitCode::SUCCESS);
+    }
     let redaction = match args.show_secrets {
         true => None,
         false => Some(Arc::new(redaction(args.redaction, &args.schemas)?)),
     };
     let about = record::about(None, args.show_secrets);
-    let to = &args.to;
     let exported = export(&args.file, to, args.profile.as_deref(), redaction, about)?;
     let (to, profile) = (to.display(), exported.profile.display());
     eprintln!(
@@ -719,6 +773,54 @@ fn export_file(args: ExportArgs) -> Result<ExitCode, Error> {
         exported.written
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sends the spans of a capture to a collector.
+fn send_spans(args: &ExportArgs) -> Result<ExitCode, Error> {
+    let Some(settings) = Settings::new(&args.otlp)? else {
+        return Err(ExportError::Nowhere.into());
+    };
+    let sink = Sink::start(settings, None, Notices::none())?;
+    let sent = to_collector(&args.file, sink, span_options(args, of_capture()))?;
+    eprintln!("buildtap: {sent}");
+    Ok(match sent.dropped {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(FAILURE),
+    })
+}
+
+fn span_options(args: &ExportArgs, own: Vec<KeyValue>) -> spans::Options {
+    spans::Options {
+        show_secrets: args.show_secrets,
+        hash_paths: args.otlp.hash_paths,
+        daemon_exports: args.otlp.daemon_exports,
+        forward_spans: args.otlp.forwards(),
+        mask: args.redaction.mask.clone(),
+        own,
+    }
+}
+
+/// Begins to send spans, if that is wanted.
+fn live(
+    args: &OtlpArgs,
+    mask: &[Regex],
+    view: &ViewArgs,
+    notices: &Notices,
+) -> Result<Option<Live>, Error> {
+    let Some(settings) = Settings::new(args)? else {
+        return Ok(None);
+    };
+    let options = spans::Options {
+        show_secrets: view.show_secrets,
+        hash_paths: settings.hash_paths,
+        daemon_exports: args.daemon_exports,
+        forward_spans: settings.forward_spans,
+        mask: mask.to_vec(),
+        own: of_process(),
+    };
+    let metrics = Metrics::new(of_process());
+    let sink = Sink::start(settings, Some(&metrics), notices.clone())?;
+    Ok(Some(Live::new(Spans::new(options), metrics, sink)))
 }
 
 fn signals() -> Result<Signals, Error> {

@@ -36,6 +36,13 @@ pub enum Notice<'a> {
     },
     /// The recording was not written to its end in time.
     RecordingCut,
+    /// The collector does not take spans. Told once.
+    SpansRefused {
+        /// Where they were sent.
+        endpoint: &'a str,
+        /// What it said, or the way to it.
+        error: &'a str,
+    },
     /// A setting that names a daemon could not be used, and another one was.
     UpstreamSkipped {
         /// The reason, as a sentence.
@@ -95,6 +102,10 @@ impl fmt::Display for Notice<'_> {
             Notice::RecordingCut => write!(
                 f,
                 "the disk did not take the end of the recording in time: what is missing is at its end."
+            ),
+            Notice::SpansRefused { endpoint, error } => write!(
+                f,
+                "the collector at {endpoint} does not take spans ({error}): look whether it runs, and speaks this protocol (--otlp-protocol). The build is not affected; trying on."
             ),
             Notice::UpstreamSkipped { reason } => write!(f, "{reason}"),
         }

@@ -10,16 +10,23 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use buildtap_decoder::describe::Describer;
+use buildtap_decoder::masking::Redaction;
+use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::capture::{self, Capture};
+use buildtap_fixtures::compare::compare;
 use buildtap_tui::app::App;
-use buildtap_tui::model::{Feed, Progress, Shared, Source};
+use buildtap_tui::model::{Difference, Feed, Progress, Shared, Source};
 use buildtap_tui::palette::Palette;
+use buildtap_tui::view::Tab;
 
-use crate::cli::{SchemaArgs, ScreenArgs};
+use crate::cassette;
+use crate::cli::{DiffArgs, SchemaArgs, ScreenArgs};
 use crate::command::Listening;
 use crate::error::Error;
 use crate::notice::Notices;
+use crate::otlp::live::Live;
+use crate::save::saver;
 use crate::schemas::schemas;
 use crate::show::{ShowError, read};
 use crate::watch::Show;
@@ -42,16 +49,31 @@ pub struct Screen {
     thread: JoinHandle<io::Result<()>>,
 }
 
-/// Feeds the screen with what a relay sees.
-pub struct LiveFeed(Feed);
+/// Feeds the screen with what a relay sees, and makes spans of it beside that.
+pub struct LiveFeed {
+    feed: Feed,
+    /// What is sent, if that is wanted.
+    pub live: Option<Live>,
+}
 
 impl Show for LiveFeed {
     fn render(&mut self, decoder: &mut Decoder) {
-        self.0.take(decoder);
+        let live = &mut self.live;
+        self.feed.take(decoder, &mut |trace, now, update| {
+            if let Some(live) = live {
+                live.update(trace, now, update);
+            }
+        });
+        if let Some(live) = live {
+            live.look(decoder);
+        }
     }
 
     fn write(&mut self) -> io::Result<()> {
-        self.0.put();
+        self.feed.put();
+        if let Some(live) = &mut self.live {
+            live.offer();
+        }
         std::thread::sleep(PACE);
         Ok(())
     }
@@ -62,7 +84,7 @@ struct FileFeed(Feed);
 
 impl Show for FileFeed {
     fn render(&mut self, decoder: &mut Decoder) {
-        self.0.take(decoder);
+        self.0.take(decoder, &mut |_, _, _| {});
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -96,7 +118,10 @@ impl Screen {
     ) -> Result<(Self, LiveFeed), Error> {
         let shared = Shared::new(Source::Live(name));
         let app = app(schemas_of, show_secrets)?;
-        let feed = LiveFeed(Feed::new(Arc::clone(&shared)));
+        let feed = LiveFeed {
+            feed: Feed::new(Arc::clone(&shared)),
+            live: None,
+        };
         let thread = std::thread::Builder::new().name("screen".into()).spawn({
             let shared = Arc::clone(&shared);
             move || buildtap_tui::screen::show(&shared, app)
@@ -139,6 +164,20 @@ impl Screen {
         &self.shared
     }
 
+    /// Lets parts of the recording be saved, if there is one.
+    pub fn saving_from(
+        &self,
+        recording: Option<&Path>,
+        schemas_of: &SchemaArgs,
+        show_secrets: bool,
+    ) -> Result<(), Error> {
+        if let Some(path) = recording {
+            let redaction = redaction(schemas_of, show_secrets)?;
+            self.shared.save_with(saver(path.to_owned(), redaction));
+        }
+        Ok(())
+    }
+
     /// Says that nothing more will come.
     pub fn over(&self, how: Option<String>) {
         self.shared.set_progress(Progress::Over(how));
@@ -157,15 +196,61 @@ impl Screen {
 }
 
 impl LiveFeed {
-    /// Takes all that is left.
-    pub fn catch_up(&mut self, decoder: &mut Decoder) {
-        self.0.catch_up(decoder);
+    /// The same, and spans are made by `live`.
+    pub fn with(self, live: Option<Live>) -> Self {
+        LiveFeed { live, ..self }
     }
 }
 
 fn app(schemas_of: &SchemaArgs, show_secrets: bool) -> Result<App, Error> {
     let describer = Describer::new(schemas(schemas_of)?, show_secrets);
     Ok(App::new(describer, Palette::of_process()))
+}
+
+/// What is masked in captures that are saved.
+fn redaction(schemas_of: &SchemaArgs, show_secrets: bool) -> Result<Option<Arc<Redaction>>, Error> {
+    if show_secrets {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Redaction {
+        rules: Rules::default(),
+        schemas: schemas(schemas_of)?,
+    })))
+}
+
+/// `buildtap diff --tui`: shows two captures side by side, until the user leaves.
+pub fn diff(args: &DiffArgs, on_open: impl FnOnce(Arc<Shared>)) -> Result<(), Error> {
+    if !is_possible() {
+        return Err(Error::NoTerminal);
+    }
+    let schemas_used = schemas(&args.reading.schemas)?;
+    let good = cassette::open(&args.good, &args.reading, &schemas_used)?;
+    let bad = cassette::open(&args.bad, &args.reading, &schemas_used)?;
+    let comparison = compare(&good, &bad, &schemas_used).map_err(Error::Contents)?;
+    let shared = Shared::new(Source::File(args.good.clone()));
+    let other = Shared::new(Source::File(args.bad.clone()));
+    for (shared, path) in [(&shared, &args.good), (&other, &args.bad)] {
+        // Of a cassette there are only the differences.
+        if let Ok(capture) = open(path) {
+            let decoder = Decoder::new(options(Options {
+                show_secrets: args.reading.show_secrets,
+                ..Options::default()
+            }));
+            let _ = load(capture, false, decoder, shared);
+        }
+        shared.set_progress(Progress::Over(None));
+    }
+    let differences = comparison.differences.iter().map(|it| Difference {
+        place: it.place.clone(),
+        what: it.what.clone(),
+        good_at: it.good_at,
+        bad_at: it.bad_at,
+    });
+    shared.compare(other, differences.collect(), comparison.common);
+    let mut app = app(&args.reading.schemas, args.reading.show_secrets)?;
+    app.open(Tab::Diff);
+    on_open(Arc::clone(&shared));
+    buildtap_tui::screen::show(&shared, app).map_err(Error::system("draw on the terminal"))
 }
 
 /// `buildtap view`: shows a capture until the user leaves, or `stop` completes.
@@ -176,6 +261,10 @@ pub fn view(args: &ScreenArgs, on_open: impl FnOnce(Arc<Shared>)) -> Result<(), 
     let capture = open(&args.file).map_err(ShowError::from)?;
     let shared = Shared::new(Source::File(args.file.clone()));
     let app = app(&args.schemas, args.show_secrets)?;
+    if args.file.as_os_str() != "-" {
+        let redaction = redaction(&args.schemas, args.show_secrets)?;
+        shared.save_with(saver(args.file.clone(), redaction));
+    }
     on_open(Arc::clone(&shared));
     let decoder = Decoder::new(options(Options {
         show_secrets: args.show_secrets,

@@ -6,6 +6,9 @@
 #                                     trixie or sid, into ${BUILDTAP_LAB:-/var/cache/buildtap-lab}/SUITE
 #   install.sh --refresh --peers ...  the same, again, even if a complete set is there
 #
+# An OpenTelemetry receiver that somebody else wrote (rotel) goes into a Python environment of its own, in
+# ${BUILDTAP_LAB:-/var/cache/buildtap-lab}/otlp.
+#
 # Running it twice changes nothing. Newer peers are unpacked, never installed: outside of the private directory only
 # Debian's packages for this machine are touched. The mirror is the one this machine's apt uses.
 set -euo pipefail
@@ -13,11 +16,12 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 packages=(
-    ca-certificates git openssh-client python3 python3-hpack
+    ca-certificates git openssh-client openssl python3 python3-hpack python3-venv
     docker.io busybox-static socat
     tcpdump tshark wireshark-common
     patchelf shellcheck pyflakes3
 )
+receiver=rotel==0.0.1a15
 peer_packages=(docker.io docker-cli docker-buildx containerd runc libc6 libseccomp2)
 
 apt() {
@@ -38,6 +42,21 @@ install_packages() {
     printf 'installing %s\n' "${missing[*]}"
     apt update
     apt install -y --no-install-recommends "${missing[@]}" </dev/null >/dev/null
+}
+
+# A receiver for spans and metrics, with pip and the index that this machine's pip uses.
+install_receiver() {
+    local dir=$lab_dir/otlp
+    if [ "$(cat "$dir/complete" 2>/dev/null)" = "$receiver" ] && [ -z "$refresh" ]; then
+        return 0
+    fi
+    printf 'fetching %s into %s\n' "$receiver" "$dir"
+    rm -rf "$dir"
+    python3 -m venv "$dir"
+    "$dir/bin/pip" install --quiet --disable-pip-version-check "$receiver"
+    ln -sf "$(find "$dir/lib" -name rotel-agent -type f | head -n 1)" "$dir/bin/rotel-agent"
+    "$dir/bin/rotel-agent" --version >/dev/null || die "the receiver in $dir does not run on this machine"
+    printf '%s\n' "$receiver" >"$dir/complete"
 }
 
 # The repository this machine takes Debian itself (not its security updates) from.
@@ -118,6 +137,7 @@ done
 
 need_root
 install_packages
+install_receiver
 for suite in "${peers[@]}"; do
     install_peers "$suite"
 done

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 use crate::process::{self, Process};
@@ -81,10 +82,19 @@ const INSTALL: &str =
 impl Daemon {
     /// A daemon that no other test talks to; otherwise like [`daemon`].
     pub fn start_another(flavour: Flavour) -> Option<Self> {
-        (!skipped()).then(|| Daemon::start(flavour))
+        Daemon::start_with(flavour, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_with(flavour: Flavour, environment: &[(&str, &str)]) -> Option<Self> {
+        (!skipped()).then(|| Daemon::start_in(flavour, environment))
     }
 
     fn start(flavour: Flavour) -> Self {
+        Daemon::start_in(flavour, &[])
+    }
+
+    fn start_in(flavour: Flavour, variables: &[(&str, &str)]) -> Self {
         for (program, path) in [
             ("dockerd", "/usr/sbin/dockerd"),
             ("docker", "/usr/bin/docker"),
@@ -104,7 +114,8 @@ impl Daemon {
             Command::new(script("daemon.sh"))
                 .arg("start")
                 .arg(&directory)
-                .args(["--flavour", flavour.name(), "--port", "auto"]),
+                .args(["--flavour", flavour.name(), "--port", "auto"])
+                .envs(variables.iter().copied()),
         );
         assert!(
             started.status.success(),
@@ -121,6 +132,13 @@ impl Daemon {
     /// Its Unix socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.join("docker.sock")
+    }
+
+    /// The process id of dockerd.
+    pub fn id(&self) -> Pid {
+        let id = std::fs::read_to_string(self.directory.join("dockerd.pid"));
+        let id = id.expect("it was started").trim().parse();
+        Pid::from_raw(id.expect("a number")).expect("a process id")
     }
 
     /// Leads a command to it: its address, and the clients of its flavour.

@@ -7,10 +7,11 @@
 //! - [`trace`]: the JSON lines that buildtap wrote;
 //! - [`compare`]: two accounts of one session;
 //! - [`files`]: trees on disk, compared;
-//! - [`wireshark`]: whether there is a tshark.
+//! - [`wireshark`]: whether there is a tshark;
+//! - [`receiver`]: an OpenTelemetry receiver that others wrote, and what it received.
 //!
 //! The tests themselves are in `tests/tests`: `program` needs nothing but this workspace, `record` and `export` have some
-//! that need tshark, `docker` needs root and what
+//! that need tshark, `otlp` some that need the receiver, `docker` needs root and what
 //! `tests/lab/install.sh --peers trixie` installs. `BUILDTAP_SKIP_DOCKER=1` passes over the latter, and
 //! `BUILDTAP_SLOW=1` adds what takes minutes. `BUILDTAP_BIN` names another program than the one that is built.
 
@@ -20,6 +21,8 @@ pub mod files;
 pub mod lab;
 pub mod process;
 pub mod program;
+pub mod receiver;
+pub mod screen;
 pub mod trace;
 pub mod wireshark;
 

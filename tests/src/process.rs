@@ -133,6 +133,15 @@ impl Process {
         }
     }
 
+    /// Waits until `ready`, or until it has ended; gives whether it still runs.
+    pub fn runs_until(&mut self, what: &str, ready: impl Fn() -> bool) -> bool {
+        crate::wait_for(what, || {
+            // In this order: what it does before it ends counts.
+            let ended = self.child.try_wait().expect("a child").is_some();
+            (ready() || ended).then_some(!ended)
+        })
+    }
+
     /// Waits until it says `text` on standard error.
     pub fn wait_until_said(&mut self, text: &str) {
         self.wait_for_stderr(text, |said| said.contains(text).then_some(()));

@@ -2,13 +2,17 @@
 //!
 //! Nothing here reads a terminal or writes to one: see [`crate::screen`].
 
+use std::path::PathBuf;
+
 use buildtap_decoder::describe::{Describer, disturbs};
-use buildtap_decoder::event::Time;
+use buildtap_decoder::event::{TapId, Time};
+use buildtap_decoder::filter::{Filter, Thing};
 use buildtap_decoder::trace::{Finding, Id, Subject};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use crate::export;
 use crate::frame;
 use crate::help::Help;
 use crate::keys::{self, Action};
@@ -27,6 +31,10 @@ pub enum Effect {
     Copy(String),
     /// Hold still, or go on.
     Pause(bool),
+    /// Write this text to a new file.
+    Save(PathBuf, String),
+    /// Write what was said on these connections, or on all if none is named, to a new capture.
+    SaveCapture(PathBuf, Vec<TapId>),
     /// For the terminal of the command that runs.
     ToCommand(ToCommand),
 }
@@ -34,10 +42,23 @@ pub enum Effect {
 /// What is said while keys go to the command.
 const TYPING: &str = "keys go to the command; Ctrl-] takes them back";
 
+/// Where the user wants to come back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bookmark {
+    tab: usize,
+    focus: Focus,
+    line: usize,
+}
+
 /// The screen.
 pub struct App {
     views: Vec<(Tab, Box<dyn View>)>,
     tab: usize,
+    bookmarks: Vec<Bookmark>,
+    /// Where the cursor is to be put once the view was drawn.
+    come_back: Option<usize>,
+    /// Notes of the program that were told.
+    noted: usize,
     /// Where we came from.
     trail: Vec<(usize, Focus)>,
     focus: Focus,
@@ -46,6 +67,7 @@ pub struct App {
     help: Option<Help>,
     prompt: Option<Prompt>,
     needle: String,
+    filter: Option<Filter>,
     /// Who is waited for, as of the last drawing.
     waits: Vec<Wait>,
     /// What is said in the bar until the next key.
@@ -66,6 +88,9 @@ impl App {
         App {
             views: views::all(),
             tab: 0,
+            bookmarks: Vec::new(),
+            come_back: None,
+            noted: 0,
             trail: Vec::new(),
             focus: Focus::default(),
             palette,
@@ -73,6 +98,7 @@ impl App {
             help: None,
             prompt: None,
             needle: String::new(),
+            filter: None,
             waits: Vec::new(),
             said: None,
             paused: false,
@@ -110,6 +136,13 @@ impl App {
     /// Draws everything, at `now`.
     pub fn draw(&mut self, store: &Store, now: Time, area: Rect, buf: &mut Buffer) {
         self.waits = waits(store.trace(), now);
+        // What the program has to say is said in the bar, too.
+        if let Some(note) = store.notes.get(self.noted..).and_then(<[String]>::last) {
+            self.noted = store.notes.len();
+            if !store.trace().connections.is_empty() {
+                self.said = Some(note.clone());
+            }
+        }
         let tabs: Vec<Tab> = self.views.iter().map(|(tab, _)| *tab).collect();
         let mut places = frame::places(area);
         let tab = self.tab();
@@ -133,8 +166,15 @@ impl App {
                 palette: self.palette,
                 describer: &self.describer,
                 needle: &self.needle,
+                filter: self.filter.as_ref(),
             };
             view.draw(&cx, places.body, buf);
+            if let Some(line) = self.come_back.take() {
+                view.move_to(line);
+                buf.set_style(places.body, ratatui::style::Style::reset());
+                ratatui::widgets::Widget::render(ratatui::widgets::Clear, places.body, buf);
+                view.draw(&cx, places.body, buf);
+            }
             frame::header(&cx, self.paused, places.header, buf);
             self.drawn.tabs = frame::tabs(&tabs, tab, self.palette, places.tabs_line, buf);
             match (&self.prompt, &self.said) {
@@ -144,6 +184,9 @@ impl App {
                     frame::bar(tab.title(), view.hints(), self.palette, places.bar, buf)
                 }
             }
+        }
+        if let Some(prompt) = &self.prompt {
+            prompt.advise(self.palette, places.body, buf);
         }
         if let Some(help) = &mut self.help {
             help.draw(tab.title(), self.palette, area, buf);
@@ -168,6 +211,7 @@ impl App {
             palette: self.palette,
             describer: &self.describer,
             needle: &self.needle,
+            filter: self.filter.as_ref(),
         };
         Some(look(view.as_mut(), &cx))
     }
@@ -290,6 +334,8 @@ impl App {
             Action::Back => {
                 if !self.needle.is_empty() {
                     self.needle.clear();
+                } else if self.trail.is_empty() && self.filter.take().is_some() {
+                    self.say("the filter is gone");
                 } else if let Some((tab, focus)) = self.trail.pop() {
                     (self.tab, self.focus) = (tab, focus);
                 }
@@ -301,7 +347,14 @@ impl App {
             Action::Findings => self.findings_of_selected(store, now),
             Action::Search => self.prompt = Some(Prompt::new(Purpose::Search)),
             Action::GoTo => self.prompt = Some(Prompt::new(Purpose::GoTo)),
-            Action::Filter => self.prompt = Some(Prompt::new(Purpose::Filter)),
+            Action::Filter => {
+                let was = self.filter.as_ref().map_or("", Filter::as_str);
+                self.prompt = Some(Prompt::new(Purpose::Filter).with(was));
+            }
+            Action::Save => self.prompt = Some(Prompt::new(Purpose::Save)),
+            Action::Bookmark => self.bookmark(store, now),
+            Action::NextBookmark => self.next_bookmark(store, now),
+            Action::CopyJson | Action::CopyGrpcurl => self.copy(action, store, now),
             Action::SearchNext => self.search(store, now, true),
             Action::SearchPrevious => self.search(store, now, false),
             Action::Pause => {
@@ -330,6 +383,106 @@ impl App {
         } else {
             self.effects.push(Effect::Quit);
         }
+    }
+
+    /// Sets a bookmark, or removes it.
+    fn bookmark(&mut self, store: &Store, now: Time) {
+        let line = self.with_view(store, now, |view, _| view.cursor());
+        let mut here = Bookmark {
+            tab: self.tab,
+            focus: self.focus,
+            line: line.unwrap_or_default(),
+        };
+        if let Some(subject) = self
+            .with_view(store, now, |view, cx| view.selected(cx))
+            .flatten()
+        {
+            here.focus.turn_to(subject, store);
+        }
+        match self.bookmarks.iter().position(|it| *it == here) {
+            Some(at) => {
+                self.bookmarks.remove(at);
+                self.say("the bookmark is gone");
+            }
+            None => {
+                self.bookmarks.push(here);
+                self.say(format!(
+                    "bookmark {}; ' goes to the next one",
+                    self.bookmarks.len()
+                ));
+            }
+        }
+    }
+
+    fn next_bookmark(&mut self, store: &Store, now: Time) {
+        let line = self.with_view(store, now, |view, _| view.cursor());
+        let is_here = |it: &Bookmark| it.tab == self.tab && Some(it.line) == line;
+        let here = self.bookmarks.iter().position(is_here);
+        let next = here.map_or(0, |here| here + 1) % self.bookmarks.len().max(1);
+        match self.bookmarks.get(next).copied() {
+            None => self.say("there is no bookmark: b sets one"),
+            Some(bookmark) => {
+                self.leave();
+                self.tab = bookmark.tab;
+                self.focus = bookmark.focus;
+                self.come_back = Some(bookmark.line);
+                self.say(format!("bookmark {} of {}", next + 1, self.bookmarks.len()));
+            }
+        }
+    }
+
+    /// Copies the call under the cursor.
+    fn copy(&mut self, action: Action, store: &Store, now: Time) {
+        self.take_up(store, now);
+        let Some(id) = self.focus.call else {
+            self.say("there is no call under the cursor");
+            return;
+        };
+        let text = self.with_view(store, now, |_, cx| {
+            let call = cx.store.trace().calls.get(id)?;
+            Some(match action {
+                Action::CopyGrpcurl => export::grpcurl(cx, call),
+                _ => export::lines(cx, std::iter::once(call)),
+            })
+        });
+        if let Some(text) = text.flatten() {
+            self.say(format!("copied call {id}"));
+            self.effects.push(Effect::Copy(text));
+        }
+    }
+
+    /// Saves what is shown: the call in hand where one is looked at, else all that the filter
+    /// leaves.
+    fn save(&mut self, path: &str, store: &Store, now: Time) {
+        let name = path.trim();
+        if name.is_empty() {
+            return;
+        }
+        let path = PathBuf::from(name);
+        let one = matches!(self.tab(), Tab::Messages | Tab::Transfer);
+        let all = self.filter.is_none();
+        let focus = self.focus.call.filter(|_| one);
+        let is_capture = [".pcapng", ".pcapng.zst", ".pcapng.gz", ".pcap"];
+        let is_capture = is_capture.iter().any(|ending| name.ends_with(ending));
+        let effect = self.with_view(store, now, |_, cx| {
+            let trace = cx.store.trace();
+            let calls = trace.calls.iter().filter(|call| match focus {
+                Some(focus) => call.id == focus,
+                None => cx.shows(Thing::Call(call)),
+            });
+            if !is_capture {
+                return Effect::Save(path, export::lines(cx, calls));
+            }
+            let mut taps = Vec::new();
+            if !all || focus.is_some() {
+                let connections = calls.filter_map(|call| trace.connections.get(call.connection));
+                taps.extend(connections.map(|connection| connection.tap));
+                taps.sort_unstable();
+                taps.dedup();
+            }
+            Effect::SaveCapture(path, taps)
+        });
+        self.effects.extend(effect);
     }
 
     fn findings_of_selected(&mut self, store: &Store, now: Time) {
@@ -362,7 +515,16 @@ impl App {
                     None => self.say("write 12.5 (seconds from the beginning), +3, -1 or 14:03:07"),
                 }
             }
-            Purpose::Filter => self.say("filters come with the next version"),
+            Purpose::Save => self.save(prompt.text(), store, now),
+            Purpose::Filter => match Filter::parse(prompt.text()) {
+                Ok(_) if prompt.text().trim().is_empty() => self.filter = None,
+                Ok(filter) => self.filter = Some(filter),
+                Err(error) => {
+                    // To be put right where it is wrong.
+                    let at = error.at.start;
+                    self.prompt = Some(prompt.clone().at(at));
+                }
+            },
         }
     }
 

@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::keys::{self, Action};
-use crate::model::{Pane, Progress, Source};
+use crate::model::{Pane, Progress};
 use crate::palette::Palette;
 use crate::text::{Pen, columns, count, duration, fit_path};
 use crate::view::{Context, Tab};
@@ -123,24 +123,33 @@ pub(crate) fn header(cx: &Context<'_>, paused: bool, area: Rect, buf: &mut Buffe
             Some(how) => (format!("command: {how}"), palette.strong()),
         });
     }
-    let elapsed = duration(cx.now.since(cx.store.origin()));
+    let elapsed = match trace.connections.is_empty() {
+        true => String::new(),
+        false => duration(cx.now.since(cx.store.origin())),
+    };
     right.push(match &cx.store.progress {
         _ if paused => ("‖ paused".to_owned(), palette.busy()),
-        Progress::Live => (format!("● live {elapsed}"), palette.good()),
+        Progress::Live => (
+            format!("● live {elapsed}").trim_end().to_owned(),
+            palette.good(),
+        ),
         Progress::Loading(read, Some(all)) if *all > 0 => {
             let percent = u128::from(*read) * 100 / u128::from(*all);
             (format!("… loading {percent} %"), palette.busy())
         }
         Progress::Loading(..) => ("… loading".to_owned(), palette.busy()),
-        Progress::Over(None) => (format!("■ {elapsed}"), palette.dim()),
+        Progress::Over(None) => (
+            format!("■ over {elapsed}").trim_end().to_owned(),
+            palette.dim(),
+        ),
         Progress::Over(Some(_)) => (format!("■ {elapsed}, broken off"), palette.busy()),
     });
+    if cx.filter.is_some() {
+        right.insert(0, ("▽ filtered".to_owned(), palette.accent()));
+    }
     let width: usize = right.iter().map(|(text, _)| columns(text) + 2).sum();
     let room = usize::from(area.width).saturating_sub(width + 14);
-    let source = match &cx.store.source {
-        Source::Live(name) => name.clone(),
-        Source::File(path) => path.display().to_string(),
-    };
+    let source = cx.store.source.to_string();
     let mut pen = Pen::new(buf, area, 0);
     pen.put(" buildtap ", palette.strong())
         .put(" ", palette.plain())

@@ -187,6 +187,13 @@ pub const KEYS: &[Binding] = &[
         "output",
         "what the command prints",
     ),
+    key(
+        General,
+        &["9"],
+        A::Tab(8),
+        "diff",
+        "two captures side by side",
+    ),
     key(General, &["Tab"], A::NextTab, "next view", "the next view"),
     key(
         General,
@@ -377,6 +384,27 @@ pub const KEYS: &[Binding] = &[
         A::ZoomOut,
         "further",
         "look from further away",
+    ),
+    key(
+        View("Timeline"),
+        &["h", "←"],
+        A::Left,
+        "earlier",
+        "what was earlier",
+    ),
+    key(
+        View("Timeline"),
+        &["l", "→"],
+        A::Right,
+        "later",
+        "what was later",
+    ),
+    key(
+        View("Timeline"),
+        &["Space"],
+        A::Toggle,
+        "fit",
+        "as wide as what is under the cursor; again for everything",
     ),
     key(
         View("Transfer"),

@@ -7,6 +7,7 @@
 //! | [`app`] | the views together, keys, mouse |
 //! | [`keys`] | which key does what |
 //! | [`palette`], [`text`], [`widgets`], [`words`] | what views are drawn with |
+//! | [`export`] | what is shown, as JSON |
 //! | [`screen`] | the terminal, and the one loop |
 //!
 //! Views are functions of the store and of where the user stands: they read no clock, no file and
@@ -26,6 +27,8 @@
 )]
 
 pub mod app;
+mod details;
+pub mod export;
 mod frame;
 mod help;
 pub mod keys;

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use buildtap_decoder::describe::printable;
 use buildtap_decoder::event::Time;
+use buildtap_decoder::filter::{Filter, complete};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::widgets::{Clear, Widget};
 
 use crate::palette::Palette;
-use crate::text::Pen;
+use crate::text::{Pen, columns};
+use crate::widgets::rule;
 
 /// What is typed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub enum Purpose {
     Filter,
     /// To go to that time.
     GoTo,
+    /// To save what is shown under that name.
+    Save,
 }
 
 impl Purpose {
@@ -27,6 +33,7 @@ impl Purpose {
             Purpose::Search => "search: ",
             Purpose::Filter => "filter: ",
             Purpose::GoTo => "go to time: ",
+            Purpose::Save => "save as NAME.jsonl or NAME.pcapng: ",
         }
     }
 }
@@ -82,10 +89,86 @@ impl Prompt {
         }
     }
 
+    /// The same with the cursor at this byte.
+    pub fn at(self, cursor: usize) -> Self {
+        let cursor = match self.text.is_char_boundary(cursor) {
+            true => cursor,
+            false => self.text.len(),
+        };
+        Prompt { cursor, ..self }
+    }
+
+    /// Writes what may come next: what most of it begins with, or the first.
+    fn complete(&mut self) {
+        let candidates = complete(&self.text, self.cursor);
+        let Some(first) = candidates.first() else {
+            return;
+        };
+        let common = candidates.iter().fold(first.text.clone(), |common, it| {
+            let same = common
+                .chars()
+                .zip(it.text.chars())
+                .take_while(|(a, b)| a == b);
+            same.map(|(c, _)| c).collect()
+        });
+        let text = match (candidates.len(), common.len() > first.replaces.len()) {
+            (1, _) => format!("{} ", first.text),
+            (_, true) => common,
+            (_, false) => return,
+        };
+        self.replace(first.replaces.clone(), &text);
+    }
+
+    /// Draws what is wrong with a filter, and what may come next, at the bottom of `area`.
+    pub fn advise(&self, palette: Palette, area: Rect, buf: &mut Buffer) {
+        const CANDIDATES: usize = 8;
+        if self.purpose != Purpose::Filter {
+            return;
+        }
+        let error = Filter::parse(&self.text).err();
+        let candidates = complete(&self.text, self.cursor);
+        let shown = candidates.iter().take(CANDIDATES);
+        let lines = (shown.len() + usize::from(error.is_some()) + 1) as u16;
+        let lines = lines.min(area.height);
+        let below = Rect {
+            y: area.bottom() - lines,
+            height: lines,
+            ..area
+        };
+        Clear.render(below, buf);
+        let title = match candidates.len() {
+            0 => "filter".to_owned(),
+            all if all > CANDIDATES => format!("filter: Tab completes, {all} may come next"),
+            _ => "filter: Tab completes".to_owned(),
+        };
+        rule(buf, below, 0, &title, palette);
+        for (line, candidate) in (1..).zip(shown) {
+            let mut pen = Pen::new(buf, below, line);
+            pen.put("   ", palette.plain())
+                .left(&candidate.text, 16, palette.accent())
+                .put(candidate.help, palette.dim());
+        }
+        if let Some(error) = error {
+            // The place is marked right above it in the line that is typed.
+            let before = self.text.get(..error.at.start).unwrap_or_default();
+            let before = columns(&printable(before)) + columns(self.purpose.title()) + 1;
+            let wrong = self.text.get(error.at.clone()).unwrap_or_default();
+            let mark = "^".repeat(columns(&printable(wrong)).max(1));
+            let text = format!("{mark} {error}");
+            // What does not fit behind it stands as far left as it must.
+            let most = usize::from(below.width).saturating_sub(columns(&text));
+            let at = before.min(most.max(before.min(usize::from(below.width / 2))));
+            Pen::new(buf, below, lines - 1)
+                .skip(u16::try_from(at).unwrap_or(u16::MAX))
+                .put(&text, palette.bad());
+        }
+    }
+
     /// A key was pressed.
     pub fn key(&mut self, event: KeyEvent) {
         let control = event.modifiers.contains(KeyModifiers::CONTROL);
         match event.code {
+            KeyCode::Tab if self.purpose == Purpose::Filter => self.complete(),
             KeyCode::Char('u') if control => {
                 self.text.drain(..self.cursor);
                 self.cursor = 0;

@@ -1,9 +1,12 @@
 //! The terminal: taken, drawn to, listened to, and given back whatever happens.
 
 use std::cell::Cell;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::sync::Once;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use buildtap_decoder::event::Time;
@@ -99,7 +102,7 @@ fn restore_on_panic() {
 
 /// Shows the store until the user leaves, or [`Shared::stop`] is called. When it returns, which
 /// may be by a panic, the terminal is as it was, and whoever feeds the store is asked to stop.
-pub fn show(shared: &Shared, app: App) -> io::Result<()> {
+pub fn show(shared: &Arc<Shared>, app: App) -> io::Result<()> {
     /// Asks for the end when it is dropped.
     struct Stop<'a>(&'a Shared);
     impl Drop for Stop<'_> {
@@ -114,8 +117,10 @@ pub fn show(shared: &Shared, app: App) -> io::Result<()> {
     run(shared, app)
 }
 
-fn run(shared: &Shared, mut app: App) -> io::Result<()> {
+fn run(shared: &Arc<Shared>, mut app: App) -> io::Result<()> {
     let _guard = Guard::take()?;
+    // How tests show that the terminal is given back after a panic.
+    let fails = std::env::var_os("BUILDTAP_TEST_FAIL_SCREEN").is_some();
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     let mut drawn = None;
     let mut at = Instant::now();
@@ -132,6 +137,7 @@ fn run(shared: &Shared, mut app: App) -> io::Result<()> {
         if due {
             draw(shared, &mut app, &mut terminal)?;
             settle(shared, &mut app)?;
+            assert!(!fails, "the screen was asked to fail here");
             drawn = Some(revision);
             at = Instant::now();
         }
@@ -160,13 +166,21 @@ fn run(shared: &Shared, mut app: App) -> io::Result<()> {
 }
 
 /// Does what the screen wants done outside of it; false if that is its end.
-fn settle(shared: &Shared, app: &mut App) -> io::Result<bool> {
+fn settle(shared: &Arc<Shared>, app: &mut App) -> io::Result<bool> {
     for effect in app.effects() {
         match effect {
             Effect::Quit => return Ok(false),
             Effect::Copy(text) => {
                 execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
             }
+            Effect::Save(path, text) => {
+                let said = match save(&path, &text) {
+                    Ok(()) => format!("saved as {}", path.display()),
+                    Err(error) => format!("cannot save as {} ({error})", path.display()),
+                };
+                app.say(said);
+            }
+            Effect::SaveCapture(path, taps) => shared.save(path, taps),
             Effect::Pause(paused) => shared.pause(paused),
             Effect::ToCommand(what) => shared.to_command(what),
         }
@@ -174,9 +188,20 @@ fn settle(shared: &Shared, app: &mut App) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Writes a new file, for its owner alone.
+fn save(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
+
 /// Draws into memory with the store locked, and onto the terminal without.
 fn draw(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     app: &mut App,
     terminal: &mut Terminal<CrosstermBackend<io::Stdout>>,
 ) -> io::Result<()> {
@@ -201,7 +226,7 @@ fn now(store: &crate::model::Store) -> Time {
     }
 }
 
-fn handle(shared: &Shared, app: &mut App, event: Event) {
+fn handle(shared: &Arc<Shared>, app: &mut App, event: Event) {
     let store = shared.lock();
     let now = now(&store);
     match event {

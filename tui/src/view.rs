@@ -2,6 +2,7 @@
 
 use buildtap_decoder::describe::Describer;
 use buildtap_decoder::event::Time;
+use buildtap_decoder::filter::{Filter, Thing, Things};
 use buildtap_decoder::trace::{Build, Call, Finding, Id, Session, Subject, Transfer};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -29,11 +30,13 @@ pub enum Tab {
     Connections,
     /// What a command prints.
     Output,
+    /// Two captures side by side.
+    Diff,
 }
 
 impl Tab {
     /// All of them, in order.
-    pub const ALL: [Tab; 8] = [
+    pub const ALL: [Tab; 9] = [
         Tab::Overview,
         Tab::Calls,
         Tab::Messages,
@@ -42,6 +45,7 @@ impl Tab {
         Tab::Findings,
         Tab::Connections,
         Tab::Output,
+        Tab::Diff,
     ];
 
     /// Its name.
@@ -55,6 +59,7 @@ impl Tab {
             Tab::Findings => "Findings",
             Tab::Connections => "Connections",
             Tab::Output => "Output",
+            Tab::Diff => "Diff",
         }
     }
 }
@@ -125,6 +130,20 @@ pub struct Context<'a> {
     pub describer: &'a Describer,
     /// What is searched for; empty if nothing is.
     pub needle: &'a str,
+    /// What is to be shown, if not everything.
+    pub filter: Option<&'a Filter>,
+}
+
+impl<'a> Context<'a> {
+    /// Whether the filter lets something be shown.
+    pub fn shows(&self, thing: Thing<'a>) -> bool {
+        let things = Things {
+            trace: self.store.trace(),
+            now: self.now,
+        };
+        self.filter
+            .is_none_or(|filter| filter.matches(&things.row(thing)))
+    }
 }
 
 /// What came of an [`Action`].

@@ -39,7 +39,7 @@ impl Screen {
             capture::open(captures().join(name), capture::Options::default()).unwrap();
         while let Some(event) = capture.next().unwrap() {
             decoder.event(event.time, event.tap, event.event);
-            feed.take(&mut decoder);
+            feed.take(&mut decoder, &mut |_, _, _| {});
             feed.put();
         }
         capture.finish().unwrap();
@@ -123,3 +123,8 @@ fn keys() {
     screen.press("?");
     both_sizes("help", &mut screen);
 }
+
+#[path = "screens/messages.rs"]
+mod messages;
+#[path = "screens/timeline.rs"]
+mod timeline;

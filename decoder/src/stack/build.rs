@@ -15,8 +15,8 @@ use crate::protocol::engine::BuildQuery;
 use crate::protocol::llb;
 use crate::text::head;
 use crate::trace::{
-    Build, BuildState, Call, CallState, Exchange, Exporter, Id, Update, Vertex, VertexProgress,
-    same_session,
+    Build, BuildState, Call, CallState, Exchange, Exporter, Id, Printed, Update, Vertex,
+    VertexProgress, same_session,
 };
 
 /// Text kept of an error or a warning.
@@ -388,6 +388,7 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
         return;
     };
     let mut changed = Vec::new();
+    let mut printed = Vec::new();
     for vertex in status.vertexes {
         let Some(at) = position(build, &vertex.digest, limit) else {
             build.vertices_dropped = build.vertices_dropped.saturating_add(1);
@@ -440,6 +441,14 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
             && let Some(row) = build.vertices.get_mut(at)
         {
             row.log_bytes = row.log_bytes.saturating_add(bytes);
+            if core.options.printed {
+                printed.push(Printed {
+                    vertex: log.vertex,
+                    at: log.timestamp.and_then(|at| time(&at)),
+                    stream: log.stream,
+                    text: text(head(&String::from_utf8_lossy(&log.msg), TEXT_LIMIT)),
+                });
+            }
         }
     }
     for warning in status.warnings {
@@ -448,6 +457,9 @@ pub(super) fn status(core: &mut Core, id: Id<Build>, status: control::StatusResp
                 .warnings
                 .push(text(&String::from_utf8_lossy(&warning.short)));
         }
+    }
+    for printed in printed {
+        core.update(Update::Printed(id, Box::new(printed)));
     }
     if !changed.is_empty() {
         tie_untied(core, id);

@@ -18,7 +18,8 @@ use crate::protocol::grpc_status::GrpcStatus;
 use crate::protocol::mask::mask_text;
 use crate::redact;
 use crate::trace::{
-    Call, CallState, Content, Flow, Id, Message, PerSide, Reset, Said, Session, Status, Update,
+    Awaited, Call, CallState, Content, Flow, Id, Message, PerSide, Reset, Said, Session, Status,
+    Update,
 };
 use crate::wire::grpc::{Deframer, Piece};
 use crate::wire::http2::Headers;
@@ -44,6 +45,8 @@ enum Carries {
         meaning: Meaning,
         /// Whether they may hold secrets, and that matters.
         concerned: bool,
+        /// Whether they are spans, or tell of spans, and are wanted whole.
+        spans: bool,
     },
     /// Files or an archive.
     Transfer(Box<TransferStream>),
@@ -320,6 +323,14 @@ impl CallStream {
                 }
                 let number = count(core, call, from, *length);
                 let content = carries.end(core, call, from, kept, *cut);
+                if let Carries::Messages { spans: true, .. } = carries {
+                    core.update(Update::Said(Box::new(Said::Message {
+                        call,
+                        from,
+                        body: Bytes::copy_from_slice(kept),
+                        cut: unreadable || *cut,
+                    })));
+                }
                 release(core, kept);
                 if core.options.said && !matches!(carries, Carries::Tunnel { .. }) {
                     let body = Bytes::from(std::mem::take(said));
@@ -474,9 +485,16 @@ impl CallStream {
 
     /// What `side` may still send.
     pub(super) fn window(&self, core: &mut Core, side: Side, window: i64) {
-        if let Some(call) = core.trace.calls.get_mut(self.call) {
-            *call.window.get_mut(side) = window;
-            call.no_window.note(side, window <= 0, core.now);
+        let Some(call) = core.trace.calls.get_mut(self.call) else {
+            return;
+        };
+        let since = call.no_window.get(side).filter(|_| window > 0);
+        let connection = call.connection;
+        *call.window.get_mut(side) = window;
+        call.no_window.note(side, window <= 0, core.now);
+        if let Some(since) = since {
+            let awaited = Awaited::Window { window };
+            core.waited(connection, Some(self.call), since, side.peer(), awaited);
         }
     }
 
@@ -526,6 +544,10 @@ impl Carries {
                         .redact
                         .as_ref()
                         .is_some_and(|redaction| redact::concerns(&redaction.rules, path)),
+                    spans: core.options.spans && !core.options.said && {
+                        let row = core.trace.calls.get(call);
+                        row.is_some_and(|row| row.session.is_none()) && message::is_spans(path)
+                    },
                 },
             },
         }
@@ -562,8 +584,12 @@ impl Carries {
         cut: &mut bool,
     ) {
         match self {
-            Carries::Messages { meaning, concerned } => {
-                let limit = if *concerned || meaning.is_needed(core, call, from) {
+            Carries::Messages {
+                meaning,
+                concerned,
+                spans,
+            } => {
+                let limit = if *concerned || *spans || meaning.is_needed(core, call, from) {
                     core.limits().message
                 } else if core.options.messages {
                     core.limits().preview

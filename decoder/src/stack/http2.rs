@@ -10,7 +10,7 @@ use crate::doctor;
 use crate::event::{Closed, Side};
 use crate::redact::{self, Patch};
 use crate::trace::{
-    self, CallState, Connection, Exchange, GoAway, Id, PerSide, Reset, Session, Update,
+    self, Awaited, CallState, Connection, Exchange, GoAway, Id, PerSide, Reset, Session, Update,
 };
 use crate::wire::hpack;
 use crate::wire::http2::{
@@ -436,9 +436,17 @@ impl http2::Handler for Heard<'_> {
             return;
         }
         let now = self.core.now;
+        let mut since = None;
         if let Some(http2) = self.state() {
+            since = *http2.no_window.get(to);
             *http2.window.get_mut(to) = window;
             http2.no_window.note(to, window <= 0, now);
+        }
+        if let Some(since) = since.filter(|_| window > 0) {
+            let connection = self.calls.connection;
+            let awaited = Awaited::Window { window };
+            self.core
+                .waited(connection, None, since, to.peer(), awaited);
         }
     }
 

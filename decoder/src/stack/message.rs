@@ -152,6 +152,16 @@ impl Meaning {
     }
 }
 
+/// Whether programs send their spans by a method, or read those that were recorded.
+pub(super) fn is_spans(path: &str) -> bool {
+    matches!(
+        path,
+        "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+            | "/moby.buildkit.v1.Control/ListenBuildHistory"
+            | "/containerd.services.content.v1.Content/Read"
+    )
+}
+
 /// A field of a message that has a length.
 fn field(body: &[u8], number: u32) -> Option<&[u8]> {
     let mut fields = protobuf::fields(body).map_while(Result::ok);

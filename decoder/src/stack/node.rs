@@ -8,7 +8,7 @@ use crate::doctor;
 use crate::event::{Closed, Endpoints, Side, TapId, Time};
 use crate::origin::Joined;
 use crate::redact::{self, Patch};
-use crate::trace::{Call, Connection, Id, PerSide, Protocol, Undecodable, Update};
+use crate::trace::{Awaited, Call, Connection, Id, PerSide, Protocol, Undecodable, Update};
 use crate::wire::Sniff;
 use crate::wire::http1::looks_like_request;
 use crate::wire::http2::PREFACE;
@@ -199,11 +199,10 @@ impl Node {
         };
         let of_side = seen.get_mut(from);
         of_side.append(bytes, core.locate(bytes));
-        if of_side.bytes.len() > SNIFF_LIMIT {
-            self.opaque(core, "it is neither HTTP/1.1 nor HTTP/2");
-            return;
-        }
+        // A request may come together with all of a large body.
+        let is_much = of_side.bytes.len() > SNIFF_LIMIT;
         match guess(seen) {
+            Guess::Wait if is_much => self.opaque(core, "it is neither HTTP/1.1 nor HTTP/2"),
             Guess::Wait => (),
             Guess::Http1 => {
                 self.layer_is(core, Protocol::Http1, |_, id| {
@@ -327,8 +326,13 @@ impl Node {
     /// `to` reads again, or does not.
     pub(crate) fn reading(&mut self, core: &mut Core, to: Side, reads: bool) {
         let now = core.now;
+        let mut since = None;
         if let Some(connection) = core.trace.connections.get_mut(self.id) {
+            since = *connection.not_reading.get(to);
             connection.not_reading.note(to, !reads, now);
+        }
+        if let Some(since) = since.filter(|_| reads) {
+            core.waited(self.id, None, since, to, Awaited::Read);
         }
     }
 

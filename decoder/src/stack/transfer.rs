@@ -7,13 +7,14 @@ use super::seam::{Seam, Seams};
 use super::slices::Slices;
 use crate::core::Core;
 use crate::doctor;
-use crate::event::Side;
+use crate::event::{Side, Time};
 use crate::origin::Joined;
 use crate::protocol::diffcopy::{Evidence, Machine, Packet, PacketReader, PacketType, Step};
 use crate::protocol::metadata;
 use crate::redact;
 use crate::trace::{
-    Call, CallState, Content, Direction, Flavour, Id, PerSide, Transfer, TransferState, Update,
+    Awaited, Call, CallState, Content, Direction, Flavour, Id, PerSide, Transfer, TransferState,
+    Update,
 };
 
 /// Text of an ERR packet beyond which it is nothing that somebody reads.
@@ -30,6 +31,8 @@ pub(super) struct TransferStream {
     readers: PerSide<Reader>,
     /// Bytes that the entries take of what all may take together.
     entry_bytes: usize,
+    /// When somebody last sent a message.
+    last: Time,
     is_over: bool,
 }
 
@@ -165,6 +168,7 @@ impl TransferStream {
             sender_spoke: false,
             readers: PerSide::default(),
             entry_bytes: 0,
+            last: start,
             is_over: false,
         };
         if let Some(method) = method {
@@ -288,6 +292,7 @@ impl TransferStream {
             self.sender_spoke = true;
             self.weigh(core, Evidence::EmptyFirstMessage);
         }
+        let since = std::mem::replace(&mut self.last, core.now);
         let flavour = self.flavour;
         let reader = self.readers.get_mut(from);
         reader.mask(core, from);
@@ -304,6 +309,7 @@ impl TransferStream {
                 doctor::receiver_spoke(core, self.transfer);
             }
             let body = self.readers.get_mut(from).kept(KEPT_OF_CONTENTS);
+            self.waited(core, since, from, Awaited::Slice);
             return Content::Bytes { payload, body };
         }
         match reader.packet.finish() {
@@ -319,6 +325,7 @@ impl TransferStream {
                 let body = reader.kept(limit);
                 packet.text = packet.text.map(|text| masked::text(show, &text));
                 let path = path_of(core, self.transfer, &packet);
+                self.waited(core, since, from, Awaited::Packet(packet.kind));
                 self.packet(core, from, &packet);
                 Content::Packet { packet, path, body }
             }
@@ -327,6 +334,15 @@ impl TransferStream {
                 doctor::malformed_packet(core, self.transfer, from, &malformed);
                 Content::Bytes { payload: 0, body }
             }
+        }
+    }
+
+    /// `from` has said something, after nobody had since `since`.
+    fn waited(&self, core: &mut Core, since: Time, from: Side, awaited: Awaited) {
+        let transfer = core.trace.transfers.get(self.transfer);
+        let call = transfer.and_then(|row| core.trace.calls.get(row.call));
+        if let Some((call, connection)) = call.map(|call| (call.id, call.connection)) {
+            core.waited(connection, Some(call), since, from, awaited);
         }
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Build, Call, Connection, Exchange, File, Finding, Id, Said, Session, Transfer};
 use crate::event::{Side, Time};
+use crate::protocol::diffcopy::PacketType;
 
 /// Something in the trace changed. Ids point into the trace, which holds the present state.
 #[derive(Clone, Debug)]
@@ -42,6 +43,10 @@ pub enum Update {
     Finding(Id<Finding>),
     /// A text that somebody meant for people.
     Text(Box<Text>),
+    /// Somebody was waited for, and acted.
+    Waited(Box<Wait>),
+    /// A step of a build printed something.
+    Printed(Id<Build>, Box<Printed>),
     /// A piece of what was said, whole.
     Said(Box<Said>),
 }
@@ -112,4 +117,51 @@ pub enum TextSource {
     ExecStderr,
     /// The `stream` of `POST /build`.
     BuildStream,
+}
+
+/// A wait that is over. Queued only if [`Options::waits`](crate::Options::waits) asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The connection that it is on.
+    pub connection: Id<Connection>,
+    /// The call that waited; `None` if the whole connection did.
+    pub call: Option<Id<Call>>,
+    /// Since when.
+    pub since: Time,
+    /// When it was over.
+    pub until: Time,
+    /// Who was waited for: who acted at its end.
+    pub side: Side,
+    /// What was waited for.
+    pub awaited: Awaited,
+}
+
+/// What somebody was waited for to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// To send this packet of a transfer, after nobody had sent one.
+    Packet(PacketType),
+    /// To send a message of an archive, after nobody had sent one.
+    Slice,
+    /// To let its peer send again, whose window was used up (RFC 9113 §6.9). `window` is what the
+    /// peer may send now, in bytes.
+    Window {
+        /// The new window.
+        window: i64,
+    },
+    /// To read from its socket again.
+    Read,
+}
+
+/// What a step printed. Queued only if [`Options::printed`](crate::Options::printed) asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// The step.
+    pub vertex: String,
+    /// When, by the daemon's clock.
+    pub at: Option<Time>,
+    /// The file descriptor: 1 or 2.
+    pub stream: i64,
+    /// The text, secrets masked: not safe for a terminal as it stands.
+    pub text: String,
 }

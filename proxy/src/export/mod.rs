@@ -1,12 +1,17 @@
 //! `buildtap export`: a capture, written in a form that other programs read better.
 //!
-//! The name of the file that is to be written says which form ([`Form`]); so far there is one, for
-//! Wireshark: [`nested`] writes the capture, [`wireshark`] the settings that go with it. Unless
-//! secrets are asked for, they are masked first, and what is written is made of what was masked.
+//! The name of the file that is to be written says which form ([`Form`]). For Wireshark [`nested`]
+//! writes the capture, [`wireshark`] the settings that go with it; unless secrets are asked for,
+//! they are masked first, and what is written is made of what was masked. [`spans`] makes spans of
+//! a capture, which [`otlp_json`] and [`perfetto`] write to a file.
 //!
-//! What does not live here: the formats of captures (`buildtap_fixtures::capture`).
+//! What does not live here: the formats of captures (`buildtap_fixtures::capture`), and what a span
+//! is (`crate::otlp`).
 
 pub mod nested;
+pub mod otlp_json;
+pub mod perfetto;
+pub mod spans;
 pub mod wireshark;
 
 use std::ffi::OsString;
@@ -25,6 +30,7 @@ use buildtap_fixtures::capture::{self, Capture, CaptureError};
 use indicatif::ProgressBar;
 
 use self::nested::{Nested, Written};
+use self::spans::FileForm;
 use self::wireshark::{Profile, ProfileError};
 use crate::record::command_line;
 use crate::show::progress_bar;
@@ -38,7 +44,7 @@ pub enum ExportError {
     /// The ending of the name says nothing.
     #[error(
         "do not know what to write to {}: its name must end in .pcapng or .pcapng.zst (for \
-         Wireshark)",
+         Wireshark), .json (OTLP spans) or .perfetto.json (Chrome trace events)",
         .0.display()
     )]
     UnknownForm(PathBuf),
@@ -62,6 +68,15 @@ pub enum ExportError {
     /// The settings.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// Neither a file nor a collector.
+    #[error(
+        "say where to: --to FILE, or --otlp http://host:4317 for a collector (or set \
+         OTEL_EXPORTER_OTLP_ENDPOINT)"
+    )]
+    Nowhere,
+    /// Spans were not sent.
+    #[error("the collector took nothing")]
+    Unsent,
 }
 
 /// What may be written.
@@ -69,6 +84,8 @@ pub enum ExportError {
 pub enum Form {
     /// A capture in which connections inside others are conversations of their own.
     Nested,
+    /// Spans.
+    Spans(FileForm),
 }
 
 impl Form {
@@ -77,6 +94,8 @@ impl Form {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match name.strip_suffix(".zst").unwrap_or(&name) {
             plain if plain.ends_with(".pcapng") => Ok(Form::Nested),
+            plain if plain.ends_with(".perfetto.json") => Ok(Form::Spans(FileForm::Perfetto)),
+            plain if plain.ends_with(".json") => Ok(Form::Spans(FileForm::OtlpJson)),
             _ => Err(ExportError::UnknownForm(path.to_owned())),
         }
     }
@@ -102,7 +121,6 @@ pub fn export(
     redaction: Option<Arc<Redaction>>,
     about: About,
 ) -> Result<Exported, ExportError> {
-    let Form::Nested = Form::of(to)?;
     let options = capture::Options::default();
     let mut capture = match from.as_os_str() == "-" {
         true => Capture::new(io::stdin(), options),

@@ -5,7 +5,7 @@
 
 mod fill;
 mod objects;
-pub(super) mod values;
+pub(crate) mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -141,6 +141,8 @@ impl Writer {
             | Update::ExchangeStarted(_)
             | Update::TransferDecided(_)
             | Update::BuildStarted(_)
+            | Update::Waited(_)
+            | Update::Printed(..)
             | Update::Said(_) => {}
         }
     }

@@ -133,7 +133,11 @@ impl Log {
                 let before = self.steps.insert((id.number(), *at), state);
                 return (before != Some(state)).then(|| state.to_owned());
             }
-            Update::Finding(_) | Update::Text(_) | Update::Said(_) => return None,
+            Update::Finding(_)
+            | Update::Text(_)
+            | Update::Said(_)
+            | Update::Waited(_)
+            | Update::Printed(..) => return None,
         })
     }
 
@@ -335,7 +339,11 @@ fn line<'a>(
             let what = format!("{}{error}", vertex.name);
             line(when, tag("build", *id), None, style, what)
         }
-        Update::Finding(_) | Update::Text(_) | Update::Said(_) => None,
+        Update::Finding(_)
+        | Update::Text(_)
+        | Update::Said(_)
+        | Update::Waited(_)
+        | Update::Printed(..) => None,
     }
 }
 

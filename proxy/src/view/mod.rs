@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
 use buildtap_decoder::describe::Describer;
-use buildtap_decoder::trace::{Call, Content, Message, Update};
+use buildtap_decoder::event::Time;
+use buildtap_decoder::trace::{Call, Content, Message, Trace, Update};
 
 use crate::cli::{Format, ViewArgs};
 use crate::error::Error;
@@ -28,9 +29,10 @@ use crate::watch::Show;
 pub use keep::Keep;
 use log::Log;
 use paint::Paint;
+pub(crate) use words::is_probe;
 
 /// How long the decoder may be locked for rendering: the relay stands still meanwhile.
-const HOLD: Duration = Duration::from_millis(2);
+pub(crate) const HOLD: Duration = Duration::from_millis(2);
 
 /// Shows a decoder's updates in the form that was asked for, and at the end what is left.
 #[derive(Debug)]
@@ -159,45 +161,56 @@ fn describe(describer: &Describer, call: &Call, message: &Message) -> Option<ser
     }
 }
 
-impl Show for View {
-    fn render(&mut self, decoder: &mut Decoder) {
+impl View {
+    /// It is `now`: to be told before the updates of that moment.
+    pub(crate) fn at(&mut self, now: Time) {
+        match &mut self.form {
+            Form::Text {
+                keep: Some(keep), ..
+            } => keep.at(now),
+            Form::Text { keep: None, .. } => {}
+            Form::Json(writer) => writer.at(now),
+        }
+    }
+
+    /// Renders what one update says.
+    pub(crate) fn update(&mut self, trace: &Trace, update: &Update) {
         let View {
             describer,
             form,
             text,
             ..
         } = self;
-        let begun = Instant::now();
         match form {
             Form::Text {
                 keep: Some(keep), ..
-            } => keep.at(decoder.now()),
-            Form::Text { keep: None, .. } => {}
-            Form::Json(writer) => writer.at(decoder.now()),
+            } if !keep.update(trace, update) => {}
+            Form::Text { log, tells, .. } => match (tells, update) {
+                (Tells::All, update) => log.update(trace, update, describer, text),
+                (Tells::Findings, Update::Finding(id)) => log.finding(trace, *id, text),
+                _ => {}
+            },
+            Form::Json(writer) => {
+                writer.update(
+                    trace,
+                    update,
+                    &|call, message| describe(describer, call, message),
+                    text,
+                );
+            }
         }
+    }
+}
+
+impl Show for View {
+    fn render(&mut self, decoder: &mut Decoder) {
+        let begun = Instant::now();
+        self.at(decoder.now());
         while begun.elapsed() < HOLD {
             let Some(update) = decoder.take_update() else {
                 break;
             };
-            let trace = decoder.trace();
-            match form {
-                Form::Text {
-                    keep: Some(keep), ..
-                } if !keep.update(trace, &update) => {}
-                Form::Text { log, tells, .. } => match (tells, update) {
-                    (Tells::All, update) => log.update(trace, &update, describer, text),
-                    (Tells::Findings, Update::Finding(id)) => log.finding(trace, id, text),
-                    _ => {}
-                },
-                Form::Json(writer) => {
-                    writer.update(
-                        trace,
-                        &update,
-                        &|call, message| describe(describer, call, message),
-                        text,
-                    );
-                }
-            }
+            self.update(decoder.trace(), &update);
         }
     }
 

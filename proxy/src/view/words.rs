@@ -123,7 +123,7 @@ pub(super) fn build_state(build: &Build, now: Time) -> (Style, String) {
 
 /// Whether a build asks for nothing: buildx opens a session and solves nothing in it to learn
 /// what the daemon can do.
-pub(super) fn is_probe(build: &Build) -> bool {
+pub(crate) fn is_probe(build: &Build) -> bool {
     build.call.is_some()
         && build.state == BuildState::Complete
         && build.frontend.is_empty()

@@ -1,5 +1,6 @@
 //! A real dockerd behind `buildtap proxy`, and the scriptable client of `buildtap-fixtures` in front of it.
 
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,12 +22,36 @@ pub(crate) struct Bed {
 impl Bed {
     /// With `buildtap proxy` so called, in a directory of its own; `None` when tests with docker are skipped.
     pub(crate) fn new(flavour: Flavour, arguments: &[&str]) -> Option<Self> {
-        let daemon = daemon(flavour)?;
+        Some(Bed::before(&daemon(flavour)?.socket(), arguments))
+    }
+
+    /// The same before whoever listens at this socket.
+    pub(crate) fn before(socket: &Path, arguments: &[&str]) -> Self {
         let home = TempDir::new().unwrap();
         let listen = format!("unix://{}", home.path().join("tap.sock").display());
-        let upstream = format!("unix://{}", daemon.socket().display());
+        let upstream = format!("unix://{}", socket.display());
         let proxy = Proxy::start(home.path(), &listen, &upstream, arguments);
-        Some(Bed { proxy, home })
+        Bed { proxy, home }
+    }
+
+    /// Where clients connect to: `unix:///path`.
+    pub(crate) fn address(&self) -> &str {
+        &self.proxy.address
+    }
+
+    /// The finding that was told first, if any was.
+    pub(crate) fn first_finding(&self) -> Option<String> {
+        let said = self.proxy.process.stderr();
+        let told = said
+            .lines()
+            .filter_map(|line| line.strip_prefix("buildtap: "));
+        // Mark, severity and code.
+        let mut titles = told.map(|told| told.split(' ').collect::<Vec<_>>());
+        let found = titles.find(|words| {
+            let severities = ["error", "warning", "info"];
+            words.len() == 3 && severities.contains(&words[1])
+        });
+        found.map(|words| words[2].to_owned())
     }
 
     /// Builds as the script says, in a thread.

@@ -125,6 +125,52 @@ fn a_client_that_asks_for_nothing_is_named() {
     client.join().unwrap();
 }
 
+/// An export that takes more than the windows of a session.
+fn large() -> ClientScript {
+    ClientScript {
+        context: Tree::new().file("large.bin", Content::seeded(9, 8 << 20)),
+        ..healthy()
+    }
+}
+
+#[test]
+fn a_client_that_stops_to_read_is_named() {
+    let Some(mut bed) = Bed::new(Flavour::Bookworm, &["--stall-after", "1s"]) else {
+        return;
+    };
+    let start = Instant::now();
+    let client = bed.client(large().stop_reading_export_after(4));
+    bed.wait_for("flow-control-stall", start);
+    assert!(!client.is_finished());
+    let first = bed.first_finding();
+    assert_eq!(first.as_deref(), Some("flow-control-stall"));
+    let ended = bed.finish();
+    assert_says(
+        &ended,
+        &[
+            "the daemon has no flow-control window left, and the client owes WINDOW_UPDATE",
+            "The client does not consume what was sent",
+        ],
+    );
+    drop(client);
+}
+
+#[test]
+fn a_client_that_names_another_session_is_told() {
+    let Some(mut bed) = Bed::new(Flavour::Bookworm, &[]) else {
+        return;
+    };
+    let start = Instant::now();
+    let client = bed.client(healthy().wrong_session_id("another"));
+    let after = bed.wait_for("session-id-mismatch", start);
+    assert!(after < Duration::from_secs(8), "{after:?}");
+    let first = bed.first_finding();
+    assert_eq!(first.as_deref(), Some("session-id-mismatch"));
+    let ended = bed.finish();
+    assert_says(&ended, &["names session another, which was never opened"]);
+    drop(client);
+}
+
 #[test]
 fn a_client_without_health_service_is_named_before_it_costs_the_session() {
     let Some(mut bed) = Bed::new(Flavour::Bookworm, &[]) else {

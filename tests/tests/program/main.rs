@@ -4,5 +4,6 @@ mod cassette;
 mod demo;
 mod errors;
 mod round_trip;
+mod screen;
 mod show;
 mod transparency;

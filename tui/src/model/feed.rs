@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use buildtap_decoder::Decoder;
-use buildtap_decoder::trace::{Id, Session, Update};
+use buildtap_decoder::event::Time;
+use buildtap_decoder::trace::{Id, Session, Trace, Update};
 
 use super::{Activity, Shared, Store};
 
@@ -38,11 +39,12 @@ impl Feed {
         }
     }
 
-    /// Takes what is new, with the decoder in hand.
-    pub fn take(&mut self, decoder: &mut Decoder) {
+    /// Takes what is new, with the decoder in hand. `each` is told of every update with the time it is.
+    pub fn take(&mut self, decoder: &mut Decoder, each: &mut dyn FnMut(&Trace, Time, &Update)) {
         while self.updates.len() < BATCH
             && let Some(update) = decoder.take_update()
         {
+            each(decoder.trace(), decoder.now(), &update);
             let session = match &update {
                 Update::Message(message) => {
                     let call = decoder.trace().calls.get(message.call);
@@ -80,7 +82,7 @@ impl Feed {
     /// Takes and puts all there is.
     pub fn catch_up(&mut self, decoder: &mut Decoder) {
         loop {
-            self.take(decoder);
+            self.take(decoder, &mut |_, _, _| {});
             let more = !self.updates.is_empty();
             self.put();
             if !more {

@@ -5,22 +5,24 @@
 //! drawn, and the store only while it is drawn, never while a terminal takes what was drawn.
 
 mod activity;
+mod diff;
 mod feed;
 mod messages;
 mod pane;
 mod waits;
 
 use std::collections::{HashMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use buildtap_decoder::Limits;
-use buildtap_decoder::event::Time;
+use buildtap_decoder::event::{TapId, Time};
 use buildtap_decoder::trace::{Call, File, Follower, Id, Session, Text, Trace, Transfer};
 
 pub use activity::{Activity, BUCKETS, sparkline};
+pub use diff::{Diff, Difference};
 pub use feed::Feed;
 pub use messages::{Kind, Message, Messages};
 pub use pane::{Pane, ToCommand};
@@ -38,6 +40,15 @@ pub enum Source {
     Live(String),
     /// A capture file.
     File(PathBuf),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Live(name) => f.write_str(name),
+            Source::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// How far it is.
@@ -67,6 +78,8 @@ pub struct Store {
     pub progress: Progress,
     /// The terminal of the command that runs, if one does.
     pub pane: Option<Pane>,
+    /// How another capture differs from it, if two are open.
+    pub diff: Option<Box<Diff>>,
     /// What the program has to say of itself: where it listens, what it could not do.
     pub notes: Vec<String>,
     /// Changes that were not taken fast enough.
@@ -93,6 +106,7 @@ impl Store {
             source,
             progress,
             pane: None,
+            diff: None,
             notes: Vec::new(),
             dropped: 0,
             now: Time::default(),
@@ -154,16 +168,27 @@ impl Store {
     }
 }
 
+/// Saves what was said on some connections, or on all if none is named, as a capture; gives a
+/// sentence about how that went.
+pub type Saver = Arc<dyn Fn(&Path, &[TapId]) -> String + Send + Sync>;
+
 /// A store that a thread feeds and the screen shows.
-#[derive(Debug)]
 pub struct Shared {
     store: Mutex<Store>,
     /// Counts what was put into the store.
     revision: AtomicU64,
     /// The screen was left, or is to be.
     stop: AtomicBool,
+    /// Saves what is asked for as a capture.
+    saver: Mutex<Option<Saver>>,
     /// What is done to the command's terminal.
     command: Mutex<Option<SyncSender<ToCommand>>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -173,6 +198,7 @@ impl Shared {
             store: Mutex::new(Store::new(source)),
             revision: AtomicU64::new(0),
             stop: AtomicBool::new(false),
+            saver: Mutex::new(None),
             command: Mutex::new(None),
         })
     }
@@ -243,6 +269,41 @@ impl Shared {
             pane.end(how);
         }
         self.changed();
+    }
+
+    /// Another capture is open beside this one: what is in `other` moves here.
+    pub fn compare(&self, other: Arc<Shared>, differences: Vec<Difference>, common: usize) {
+        let taken = Store::new(Source::File(PathBuf::new()));
+        let other = std::mem::replace(&mut *other.lock(), taken);
+        self.lock().diff = Some(Box::new(Diff {
+            other,
+            differences,
+            common,
+        }));
+        self.changed();
+    }
+
+    /// Lets what is shown be saved as a capture.
+    pub fn save_with(&self, saver: Saver) {
+        *self.saver.lock().unwrap_or_else(PoisonError::into_inner) = Some(saver);
+    }
+
+    /// Saves as a capture what was said on some connections, or on all if none is named, in a
+    /// thread of its own; a note tells how that went.
+    pub fn save(self: &Arc<Self>, path: PathBuf, taps: Vec<TapId>) {
+        let saver = self.saver.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(saver) = saver.clone() else {
+            self.note(
+                "what is watched is not recorded: start with --record FILE to save captures of it",
+            );
+            return;
+        };
+        let shared = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("save".into());
+        let started = thread.spawn(move || shared.note(saver(&path, &taps)));
+        if let Err(error) = started {
+            self.note(format!("cannot start a thread ({error})"));
+        }
     }
 
     /// Holds what is shown still, or lets it go on.

@@ -1,10 +1,12 @@
 //! Every call: who called whom, what for, and how it ended.
 
 use buildtap_decoder::event::{Side, Time};
+use buildtap_decoder::filter::Thing;
 use buildtap_decoder::trace::{Call, Id, Subject};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use crate::details;
 use crate::keys::Action;
 use crate::text::{bytes, thousands};
 use crate::view::{Context, Outcome, Tab, View};
@@ -42,7 +44,8 @@ impl Calls {
         let sent = |call: &Call, side| call.sent_by(side).bytes;
         let kept = self.rows.get(self.list.selected()).copied();
         self.rows.clear();
-        self.rows.extend(calls.iter().map(|call| call.id));
+        let shown = calls.iter().filter(|call| cx.shows(Thing::Call(call)));
+        self.rows.extend(shown.map(|call| call.id));
         let by = |key: &dyn Fn(&Call) -> u64, rows: &mut Vec<Id<Call>>| {
             rows.sort_by_cached_key(|id| calls.get(*id).map_or(0, key));
         };
@@ -89,6 +92,7 @@ impl Calls {
 impl View for Calls {
     fn draw(&mut self, cx: &Context<'_>, area: Rect, buf: &mut Buffer) {
         self.arrange(cx);
+        let area = details::below(cx, self.selected(cx), area, buf);
         let trace = cx.store.trace();
         let (palette, origin) = (cx.palette, cx.store.origin());
         let table = Table {

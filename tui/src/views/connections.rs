@@ -1,6 +1,7 @@
 //! Connections, what is spoken on them, and the HTTP requests that they carry.
 
 use buildtap_decoder::event::{Closed, Side, Time};
+use buildtap_decoder::filter::Thing;
 use buildtap_decoder::trace::{Connection, Exchange, Id, Protocol, Subject};
 use buildtap_decoder::wire::http2::error_code_name;
 use ratatui::buffer::Buffer;
@@ -42,13 +43,26 @@ impl Connections {
     fn arrange(&mut self, cx: &Context<'_>) {
         let trace = cx.store.trace();
         self.lines.clear();
+        let mut with_shown = std::collections::HashSet::new();
+        for exchange in trace.exchanges.iter() {
+            if cx.shows(Thing::Exchange(exchange)) {
+                with_shown.insert(exchange.connection);
+            }
+        }
         for connection in trace.connections.iter() {
+            if !with_shown.contains(&connection.id) && !cx.shows(Thing::Connection(connection)) {
+                continue;
+            }
             self.lines.push(Line::Connection(connection.id));
         }
         // Requests stand below their connection; both tables are in the order of appearance.
         let mut with_requests = Vec::with_capacity(self.lines.len() + trace.exchanges.len());
         let mut by_connection: std::collections::HashMap<_, Vec<_>> = Default::default();
-        for exchange in trace.exchanges.iter() {
+        let shown = trace
+            .exchanges
+            .iter()
+            .filter(|it| cx.shows(Thing::Exchange(it)));
+        for exchange in shown {
             let of = by_connection.entry(exchange.connection).or_default();
             of.push(Line::Exchange(exchange.id));
         }

@@ -1,5 +1,6 @@
 //! What is wrong: with what it rests on and what to do about it beside it.
 
+use buildtap_decoder::filter::Thing;
 use buildtap_decoder::findings;
 use buildtap_decoder::trace::{Finding, Id, Severity, Subject};
 use ratatui::buffer::Buffer;
@@ -41,7 +42,8 @@ impl Findings {
         let findings = &cx.store.trace().findings;
         let selected = self.rows.get(self.list.selected()).copied();
         self.rows.clear();
-        self.rows.extend(findings.iter().map(|finding| finding.id));
+        let shown = findings.iter().filter(|it| cx.shows(Thing::Finding(it)));
+        self.rows.extend(shown.map(|finding| finding.id));
         self.rows.sort_by_key(|id| {
             let severity = findings.get(*id).map(|finding| finding.severity);
             std::cmp::Reverse(severity.unwrap_or(Severity::Info))

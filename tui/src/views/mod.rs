@@ -3,6 +3,7 @@
 
 mod calls;
 mod connections;
+mod diff;
 mod findings;
 mod messages;
 mod output;
@@ -23,5 +24,6 @@ pub(crate) fn all() -> Vec<(Tab, Box<dyn View>)> {
         (Tab::Findings, Box::<findings::Findings>::default()),
         (Tab::Connections, Box::<connections::Connections>::default()),
         (Tab::Output, Box::<output::Output>::default()),
+        (Tab::Diff, Box::<diff::Diff>::default()),
     ]
 }

@@ -418,20 +418,28 @@ impl Builder<'_> {
         }
         let announced = decode_varint(&mut inner).ok()?;
         let mut node = place(bytes.len().saturating_sub(inner.len())).node(name);
-        let is_hidden = !self.show
-            && message.is_some_and(|message| {
-                rule(message.full_name(), number).is_some()
-                    || field.is_none() && is_of_secret_package(message.full_name())
-            });
-        match field.map(|field| field.kind()) {
-            Some(Kind::Message(message)) if !is_hidden => {
+        let hidden = message.and_then(|message| match rule(message.full_name(), number) {
+            Some(Rule::Contents) => Some(NodeKind::Contents),
+            Some(Rule::Secret) => Some(NodeKind::Secret),
+            None if field.is_none() && is_of_secret_package(message.full_name()) => {
+                Some(NodeKind::Secret)
+            }
+            None => None,
+        });
+        let hidden = hidden.filter(|_| !self.show);
+        match (hidden, field.map(|field| field.kind())) {
+            (Some(kind), _) => {
+                node.kind = kind;
+                node.value = size(inner.len() as u64);
+            }
+            (None, Some(Kind::Message(message))) => {
                 self.message(&message, inner, &mut node, depth, true);
             }
-            Some(Kind::String) if !is_hidden => {
+            (None, Some(Kind::String)) => {
                 let text = String::from_utf8_lossy(inner);
                 node = leaf::text(node, &text);
             }
-            _ => node.kind = NodeKind::Rest,
+            (None, _) => node.kind = NodeKind::Rest,
         }
         let missing = announced.saturating_sub(inner.len() as u64);
         let ends = format!("ends here, {} missing", size(missing));

@@ -54,7 +54,7 @@ impl Serialize for Fields<'_> {
 /// and the bidirectional and line separators may stand in JSON as they are, but a line is often
 /// read where they act.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::view) struct SafeFormatter;
+pub(crate) struct SafeFormatter;
 
 impl Formatter for SafeFormatter {
     fn write_string_fragment<W>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()>

@@ -8,6 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use self::tree::{Line, Tree, What};
+use crate::details;
 use crate::keys::Action;
 use crate::model::{Activity, Wait, sparkline};
 use crate::text::{Pen, bytes, columns, count, duration};
@@ -66,7 +67,7 @@ impl Overview {
 
     fn update(&mut self, cx: &Context<'_>) {
         self.waits = cx.waits.to_vec();
-        self.lines = self.tree.lines(cx.store.trace());
+        self.lines = self.tree.lines(cx);
     }
 
     fn line_at(&self) -> Option<&Line> {
@@ -195,6 +196,7 @@ impl View for Overview {
             height: area.height - above,
             ..area
         };
+        let below = details::below(cx, self.selected(cx), below, buf);
         let is_wide = area.width >= WIDE_FROM;
         let table = Table {
             columns: match (is_wide, self.waits.is_empty()) {

@@ -3,10 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use buildtap_decoder::filter::Thing;
 use buildtap_decoder::trace::{
     Build, BuildState, Call, CallState, Exchange, Finding, Id, Session, Subject, Trace,
 };
 
+use crate::view::Context;
 use crate::words;
 
 /// What a line is about.
@@ -68,8 +70,10 @@ impl Tree {
     }
 
     /// The lines of a trace.
-    pub(super) fn lines(&self, trace: &Trace) -> Vec<Line> {
+    pub(super) fn lines(&self, cx: &Context<'_>) -> Vec<Line> {
+        let trace = cx.store.trace();
         let mut maker = Maker {
+            cx,
             tree: self,
             trace,
             lines: Vec::new(),
@@ -77,11 +81,12 @@ impl Tree {
             findings: HashMap::new(),
         };
         for call in trace.calls.iter() {
-            if let Some(session) = call.session {
+            if let Some(session) = call.session.filter(|_| cx.shows(Thing::Call(call))) {
                 maker.of_session.entry(session).or_default().push(call);
             }
         }
-        for finding in trace.findings.iter() {
+        let findings = trace.findings.iter();
+        for finding in findings.filter(|it| cx.shows(Thing::Finding(it))) {
             let subject = match finding.subject {
                 Subject::Transfer(id) => match trace.transfers.get(id) {
                     Some(transfer) => Subject::Call(transfer.call),
@@ -113,6 +118,7 @@ fn is_fine(trace: &Trace, call: &Call) -> bool {
 }
 
 struct Maker<'a> {
+    cx: &'a Context<'a>,
     tree: &'a Tree,
     trace: &'a Trace,
     lines: Vec<Line>,
@@ -159,7 +165,9 @@ impl Maker<'_> {
                     trace.sessions.iter().filter(of_build).collect()
                 })
                 .unwrap_or_default();
-            let goes_on = build.state == BuildState::Open || Some(build.id) == newest;
+            let goes_on = self.cx.filter.is_some()
+                || build.state == BuildState::Open
+                || Some(build.id) == newest;
             let what = What::Build(build.id);
             let open = self.fold(0, what, Key::Build(build.id), goes_on);
             self.findings(1, Subject::Build(build.id));
@@ -168,6 +176,10 @@ impl Maker<'_> {
             }
             for session in &sessions {
                 shown.insert(session.id);
+            }
+            let within = sessions.iter().any(|session| self.is_seen(session));
+            if !within && !self.cx.shows(Thing::Build(build)) {
+                continue;
             }
             match open {
                 true => {
@@ -187,7 +199,11 @@ impl Maker<'_> {
             .iter()
             .filter(|session| !shown.contains(&session.id));
         for session in rest.collect::<Vec<_>>() {
-            self.session(0, session, session.closed.is_none());
+            if !self.is_seen(session) {
+                continue;
+            }
+            let by_itself = self.cx.filter.is_some() || session.closed.is_none();
+            self.session(0, session, by_itself);
         }
         self.other_calls();
         self.requests();
@@ -197,6 +213,11 @@ impl Maker<'_> {
         for id in rest {
             self.push(0, What::Finding(id));
         }
+    }
+
+    /// Whether the filter leaves anything of a session.
+    fn is_seen(&self, session: &Session) -> bool {
+        self.of_session.contains_key(&session.id) || self.cx.shows(Thing::Session(session))
     }
 
     fn findings_of(&mut self, session: &Session) {
@@ -267,7 +288,9 @@ impl Maker<'_> {
     }
 
     fn other_calls(&mut self) {
-        let calls: Vec<&Call> = other_calls(self.trace).collect();
+        let cx = self.cx;
+        let calls = other_calls(self.trace).filter(|call| cx.shows(Thing::Call(call)));
+        let calls: Vec<&Call> = calls.collect();
         if calls.is_empty() {
             return;
         }
@@ -281,11 +304,15 @@ impl Maker<'_> {
     }
 
     fn requests(&mut self) {
-        if self.trace.exchanges.is_empty() {
+        let cx = self.cx;
+        let exchanges = self.trace.exchanges.iter();
+        let exchanges = exchanges.filter(|it| cx.shows(Thing::Exchange(it)));
+        let exchanges: Vec<&Exchange> = exchanges.collect();
+        if exchanges.is_empty() {
             return;
         }
         let open = self.fold(0, What::Requests, Key::Requests, false);
-        for exchange in self.trace.exchanges.iter() {
+        for exchange in exchanges {
             let waits = exchange.answered.is_none();
             if open || waits {
                 self.push(1, What::Exchange(exchange.id));

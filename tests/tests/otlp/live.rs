@@ -1,0 +1,101 @@
+//! What goes on is seen while it does, and at the end as it was.
+
+use std::thread;
+
+use buildtap_fixtures::peers::net::{Address, Listener};
+use buildtap_fixtures::peers::scenario;
+use buildtap_tests::program::Proxy;
+use buildtap_tests::receiver::{Receiver, Span};
+use tempfile::TempDir;
+
+fn find<'a>(spans: &'a [Span], name: &str) -> Option<&'a Span> {
+    spans.iter().find(|span| span.name.starts_with(name))
+}
+
+/// The names of a span and of all above it, as far as they have arrived.
+fn path<'a>(spans: &'a [Span], span: &'a Span) -> Vec<&'a str> {
+    let mut path = vec![span.name.as_str()];
+    let mut next = span;
+    while let Some(parent) = spans.iter().find(|it| it.span_id == next.parent_id) {
+        path.push(&parent.name);
+        next = parent;
+    }
+    path
+}
+
+#[test]
+fn a_hang_is_seen_while_it_hangs() {
+    let Some(receiver) = Receiver::start() else {
+        return;
+    };
+    let home = TempDir::new().unwrap();
+    let at = |name: &str| format!("unix://{}", home.path().join(name).display());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let upstream = Address::Unix(home.path().join("daemon.sock"));
+    let listener = runtime.block_on(Listener::bind(&upstream)).unwrap();
+    let scene = scenario::demo_hang();
+    let client = scene
+        .client
+        .give_up_after(std::time::Duration::from_secs(20));
+    runtime.spawn(scenario::daemon(listener, scene.daemon));
+    let arguments = ["--otlp", &receiver.grpc];
+    let proxy = Proxy::start(home.path(), &at("tap.sock"), &at("daemon.sock"), &arguments);
+    let tap = Address::Unix(home.path().join("tap.sock"));
+    let client = thread::spawn(move || runtime.block_on(scenario::client(&tap, client)));
+
+    let waiting = "still open: FileSend exporter 0 (local), waiting for client: REQ for 4 files";
+    let spans = receiver.wait_for_spans("the transfer that hangs", |spans| {
+        find(spans, waiting).is_some()
+    });
+    assert!(!client.is_finished(), "the client has not given up yet");
+    let slice = find(&spans, waiting).unwrap();
+    assert_eq!(slice.attributes["buildkit.provisional"], "Bool(true)");
+    assert_eq!(slice.attributes["buildkit.wait.side"], "Str(client)");
+    let above = path(&spans, slice);
+    assert!(
+        above[1].starts_with("still open: FileSend.DiffCopy"),
+        "{above:?}"
+    );
+    assert!(above[2].starts_with("still open: session"), "{above:?}");
+    assert!(above[3].starts_with("still open: build"), "{above:?}");
+    let trace = slice.trace_id.clone();
+    assert!(find(&spans, "build ").is_none(), "the build has not ended");
+
+    // Interrupted while it hangs: what is open is told as it stands.
+    proxy.process.interrupt().success();
+    let spans = receiver.wait_for_spans("the build", |spans| find(spans, "build ").is_some());
+    let build = find(&spans, "build ").unwrap();
+    assert_eq!(build.trace_id, trace);
+    let transfer = find(&spans, "FileSend exporter 0").unwrap();
+    assert_eq!(transfer.trace_id, trace);
+    assert_eq!(transfer.status, "STATUS_CODE_ERROR");
+    let found = |name: &str| transfer.events.iter().any(|(event, _)| event == name);
+    assert!(found("finding packets-read-as-bytes"), "{transfer:#?}");
+    // Now that all is there nothing hangs in the air, the slices included.
+    for span in &spans {
+        let is_there = spans.iter().any(|it| it.span_id == span.parent_id);
+        assert!(span.parent_id.is_empty() || is_there, "{span:#?}");
+    }
+    drop(client);
+
+    // What was counted is there, too.
+    let text = buildtap_tests::wait_for("metrics", || {
+        let text = receiver.text();
+        text.contains("buildtap.health_check.duration")
+            .then_some(text)
+    });
+    for name in [
+        "sessions",
+        "calls",
+        "call.bytes",
+        "call.duration",
+        "transfers",
+        "findings",
+    ] {
+        assert!(text.contains(&format!("Name: buildtap.{name}")), "{name}");
+    }
+}
