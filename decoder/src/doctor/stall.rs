@@ -9,6 +9,7 @@ use super::{Case, ago, archives, control, report, sessions, setup, tunnels};
 use crate::core::Core;
 use crate::event::{Side, Time};
 use crate::obligation::{self, Act, Chain, Layer, State};
+use crate::protocol::metadata;
 use crate::trace::{
     Call, CallState, Confidence, Connection, Exchange, Finding, Id, Severity, Subject, Trace,
     Transfer, TransferState,
@@ -208,21 +209,6 @@ fn image_load(
     report(core, case);
 }
 
-/// The value of `grpc-timeout` (gRPC `PROTOCOL-HTTP2.md`): up to eight digits and a unit.
-fn seconds(timeout: &str) -> Option<Duration> {
-    let (number, unit) = timeout.split_at_checked(timeout.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(number.checked_mul(3_600)?),
-        "M" => Duration::from_secs(number.checked_mul(60)?),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
-}
-
 /// A window is used up that `receiver` must open.
 fn no_window(receiver: Side, on: &str, outside: &str) -> String {
     let sender = receiver.peer();
@@ -328,7 +314,7 @@ fn callback(core: &mut Core, id: Id<Call>) {
     if core.found(code, subject) >= Some(confidence) {
         return;
     }
-    let deadline = call.header("grpc-timeout").and_then(seconds);
+    let deadline = metadata::timeout(call.metadata.iter().map(|(name, value)| (name, value)));
     let left = deadline.map(|deadline| deadline.saturating_sub(now.since(call.start)));
     let then = match (service, left) {
         ("Health", Some(left)) => format!(
