@@ -156,7 +156,9 @@ fn run(shared: &Arc<Shared>, mut app: App) -> io::Result<()> {
             let event = event::read()?;
             if matches!(event, Event::Resize(..)) {
                 // What was on it may be gone, even if it is as large as before by now.
-                terminal.clear()?;
+                // (Terminal::clear would ask the terminal where its cursor is.)
+                let size = terminal.size()?;
+                terminal.resize(size.into())?;
             }
             handle(shared, &mut app, event);
             if !event::poll(Duration::ZERO)? {
