@@ -78,7 +78,7 @@ fn rotel() -> Option<PathBuf> {
 fn record(runtime: &Runtime, home: &Path, to: &Path, files: u64) {
     let mut tree = Tree::new();
     for number in 0..files {
-        tree = tree.file(format!("{number:06}"), Content::seeded(number, 64));
+        tree = tree.file(&format!("{number:06}"), Content::seeded(number, 64));
     }
     let Scene { mut client, daemon } = scenario::bulk(1, 1);
     client.context = tree;

@@ -271,7 +271,6 @@ fn what_a_step_prints_is_in_its_span() {
         timestamp: at(1_001),
         stream: 2,
         msg: b"password=hunter2 failed\n".to_vec().into(),
-        ..VertexLog::default()
     };
     let status = StatusResponse {
         vertexes: vec![vertex],
