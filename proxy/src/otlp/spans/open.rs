@@ -302,7 +302,7 @@ impl Spans {
 
     /// The findings about something that is open, which stay for its final span.
     fn standing(&self, trace: &Trace, subject: Option<Subject>, draft: &mut Draft) {
-        let found = subject.and_then(|subject| self.findings.get(&super::key(subject)));
+        let found = subject.and_then(|subject| self.findings.get(&super::found::key(subject)));
         for row in found
             .into_iter()
             .flatten()
