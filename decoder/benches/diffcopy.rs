@@ -22,12 +22,18 @@ fn main() {
     let contents = 64 << 20;
     let export = joined(local_export(1, contents));
     let decode_time = median(|| decode(&export));
+    let watched_time = median(|| decode_at(&export, Duration::from_secs(1)));
     let copy_time = median(|| copy(&export));
     let gib = |time: Duration| contents as f64 / time.as_secs_f64() / f64::from(1 << 30);
     println!(
         "DATA packets of 32 KiB: {:.1} GiB/s decoded; copying the same bytes: {:.1} GiB/s",
         gib(decode_time),
         gib(copy_time)
+    );
+    println!(
+        "the same while the doctor looks at everything open after each {} KiB: {:+.1} %",
+        CHUNK >> 10,
+        (watched_time.as_secs_f64() / decode_time.as_secs_f64() - 1.0) * 100.0
     );
     let stats = 200_000;
     let listing = joined(local_export(stats, 0));
@@ -41,6 +47,9 @@ fn main() {
     let mut announce = Talk::default();
     upgrade(&mut announce, "s1", &[FILE_SEND]);
     announce.call(Daemon, 1, FILE_SEND, &[]).accept(Client, 1);
+    for directory in ["dir", "dir/sub"] {
+        announce.packet(Daemon, 1, &stat(directory, 1 << 31 | 0o755, 0));
+    }
     for n in 0..stats {
         announce.packet(
             Daemon,
@@ -54,7 +63,37 @@ fn main() {
         "STAT packets: {:.2} million/s",
         f64::from(stats) / time.as_secs_f64() / 1e6
     );
+    tick();
 }
+
+/// How long the doctor takes for one look at a trace with many rows.
+fn tick() {
+    let (calls, transfers) = (60_000, 100);
+    let mut talk = Talk::default();
+    upgrade(&mut talk, "s1", &[FILE_SYNC, HEALTH]);
+    for stream_id in (0..calls).map(|n| 1 + 2 * n) {
+        talk.call(Daemon, stream_id, HEALTH, &[])
+            .end(Daemon, stream_id)
+            .accept(Client, stream_id)
+            .status(Client, stream_id, 0, "");
+    }
+    for stream_id in (calls..calls + transfers).map(|n| 1 + 2 * n) {
+        talk.call(Daemon, stream_id, FILE_SYNC, &[("dir-name", "context")])
+            .accept(Client, stream_id)
+            .packet(Client, stream_id, &stat("file", 0o644, 1));
+    }
+    let mut decoder = Decoder::new(Options::default());
+    let tap = TapId(1);
+    decoder.event(Time(1), tap, TapEvent::Open(Endpoints::default()));
+    for (from, bytes) in &joined(talk) {
+        let chunk = TapEvent::Chunk { from: *from, bytes };
+        decoder.event(Time(2), tap, chunk);
+    }
+    let time = median(|| decoder.tick(Time(1_000_000_000)));
+    println!("one look of the doctor at {calls} calls and {transfers} open transfers: {time:.1?}");
+}
+
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 /// Runs of one side in one piece: as a relay under load reads them.
 fn joined(talk: Talk) -> Vec<(Side, Vec<u8>)> {
@@ -69,16 +108,23 @@ fn joined(talk: Talk) -> Vec<(Side, Vec<u8>)> {
 }
 
 fn decode(talk: &[(Side, Vec<u8>)]) {
+    decode_at(talk, Duration::ZERO);
+}
+
+/// So much time passes before each chunk, which is when the doctor looks.
+fn decode_at(talk: &[(Side, Vec<u8>)], pace: Duration) {
     let mut decoder = Decoder::new(Options {
         updates: true,
         ..Options::default()
     });
     let tap = TapId(1);
-    decoder.event(Time(1), tap, TapEvent::Open(Endpoints::default()));
+    let mut now = Time(1);
+    decoder.event(now, tap, TapEvent::Open(Endpoints::default()));
     for (from, bytes) in talk {
         for chunk in bytes.chunks(CHUNK) {
+            now = now.after(pace);
             decoder.event(
-                Time(2),
+                now,
                 tap,
                 TapEvent::Chunk {
                     from: *from,

@@ -54,8 +54,6 @@ fn stable_numbers(trace: &Trace) -> BTreeMap<u64, String> {
 fn normalise(value: &mut Value, connections: &BTreeMap<u64, String>) {
     match value {
         Value::Object(fields) => {
-            // The step may be named, on another connection, just before the call ends or just after.
-            fields.remove("vertex");
             for gone in ["id", "number", "tap", "exchange", "upgraded_by", "address"] {
                 // The id of a file or of an exporter is part of the protocol, that of a session too.
                 let kept = matches!(

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -212,6 +212,10 @@ fn draw(
     app: &mut App,
     terminal: &mut Terminal<CrosstermBackend<io::Stdout>>,
 ) -> io::Result<()> {
+    // A hung-up terminal may tell nobody: its signal can be ignored, and writing nothing succeeds.
+    if !io::stdout().is_terminal() {
+        return Err(io::Error::other("it is gone"));
+    }
     terminal.autoresize()?;
     {
         let mut frame = terminal.get_frame();

@@ -1,8 +1,9 @@
 //! What is wrong: rules over the trace, each with its evidence.
 //!
 //! The [`crate::stack`] calls the rules when something happens; [`tick`] looks for what does not
-//! happen. A rule never guesses: what is healthy but odd (RST after trailers, a call cancelled
-//! because its build is over, UNIMPLEMENTED where the daemon falls back) stays silent.
+//! happen, and asks [`crate::obligation`] whose turn it is. What a rule cannot be sure of it says
+//! is likely; what is healthy but odd (RST after trailers, a call cancelled because its build is
+//! over, UNIMPLEMENTED where the daemon falls back) stays silent.
 
 mod archives;
 mod calls;

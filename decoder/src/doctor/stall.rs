@@ -9,6 +9,7 @@ use super::{Case, ago, archives, control, report, sessions, setup, tunnels};
 use crate::core::Core;
 use crate::event::{Side, Time};
 use crate::obligation::{self, Act, Chain, Layer, State};
+use crate::protocol::metadata;
 use crate::trace::{
     Call, CallState, Confidence, Connection, Exchange, Finding, Id, Severity, Subject, Trace,
     Transfer, TransferState,
@@ -313,6 +314,15 @@ fn callback(core: &mut Core, id: Id<Call>) {
     if core.found(code, subject) >= Some(confidence) {
         return;
     }
+    let deadline = metadata::timeout(call.metadata.iter().map(|(name, value)| (name, value)));
+    let left = deadline.map(|deadline| deadline.saturating_sub(now.since(call.start)));
+    let then = match (service, left) {
+        ("Health", Some(left)) => format!(
+            "; the daemon gives it up in {:.1} s, and ends the session the second time",
+            left.as_secs_f64()
+        ),
+        _ => String::new(),
+    };
     let chain = chain_of(&core.trace, subject, now);
     let name = call.short_name();
     let age = ago(now, owed.since);
@@ -324,7 +334,7 @@ fn callback(core: &mut Core, id: Id<Call>) {
             confidence,
             waiting_on: Some(callee),
             subject,
-            summary: format!("{name} waits for the {callee} since {age}."),
+            summary: format!("{name} waits for the {callee} since {age}{then}."),
             advice: advice.into(),
             evidence: [
                 Some(format!("call {id}: asked, not answered")),

@@ -293,7 +293,9 @@ fn unanswered_ping(core: &mut Core, id: Id<Connection>) {
         ago(now, since)
     );
     let root = core.trace.root(id);
-    silent(core, root, side.peer(), since, evidence);
+    if !core.trace.is_partial(id) {
+        silent(core, root, side.peer(), since, evidence);
+    }
 }
 
 fn silent(core: &mut Core, root: Id<Connection>, side: Side, since: Time, evidence: String) {

@@ -1,5 +1,7 @@
 //! The metadata of calls: the request headers in which BuildKit says what a call is about.
 
+use std::time::Duration;
+
 use percent_encoding::percent_decode_str;
 
 /// The request header of `LLBBridge` calls that has the ref of their build
@@ -170,6 +172,27 @@ where
     V: AsRef<[u8]>,
 {
     first(headers, BUILD_ID_HEADER)
+}
+
+/// How long the caller gives a call: up to eight digits and a unit in `grpc-timeout` (gRPC
+/// `PROTOCOL-HTTP2.md`).
+pub fn timeout<N, V>(headers: impl IntoIterator<Item = (N, V)>) -> Option<Duration>
+where
+    N: AsRef<str>,
+    V: AsRef<[u8]>,
+{
+    let timeout = first(headers, "grpc-timeout")?;
+    let (number, unit) = timeout.split_at_checked(timeout.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.checked_mul(3_600)?),
+        "M" => Duration::from_secs(number.checked_mul(60)?),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
 }
 
 /// The first value of a key, compared without regard to case.

@@ -70,6 +70,15 @@ impl Call {
         format!("/{}/{}", self.service, self.method)
     }
 
+    /// Whether the step that caused it is not known, and may become so when the daemon names it.
+    pub fn may_get_vertex(&self) -> bool {
+        let is_tied = matches!(
+            self.service.as_str(),
+            "moby.filesync.v1.FileSync" | "moby.filesync.v1.FileSend" | "moby.filesync.v1.Auth"
+        );
+        is_tied && self.session.is_some() && self.build.is_some() && self.vertex.is_none()
+    }
+
     /// What `side` sent on it.
     pub fn sent_by(&self, side: Side) -> &Flow {
         if side == self.caller {

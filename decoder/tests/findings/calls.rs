@@ -220,6 +220,17 @@ fn callbacks_that_are_not_answered() {
         });
         assert_eq!(scene.wait(60).codes(), [""; 0], "{path} was answered");
     }
+    // The deadline of a check tells when its session ends.
+    let mut scene = session(&[HEALTH]);
+    scene.on(1, |talk| {
+        talk.call(Daemon, 1, HEALTH, &[("grpc-timeout", "14999m")])
+            .end(Daemon, 1);
+    });
+    let summary = &scene.wait(6).finding().summary;
+    assert!(
+        summary.contains("the daemon gives it up in 10.0 s"),
+        "{summary}"
+    );
     // A stream of the session that nobody has to answer.
     let mut scene = session(&[HEALTH]);
     scene.on(1, |talk| {

@@ -34,6 +34,8 @@ pub struct Writer {
     transfers: Written,
     builds: Written,
     findings: Written,
+    /// Calls that have ended and wait for the name of the step that they are for.
+    unnamed: Vec<Id<Call>>,
     /// Those that were written as certain.
     certain: Written,
     /// How many vertices of each build were written.
@@ -114,7 +116,7 @@ impl Writer {
                 self.line(&fill.message(message, body), out);
             }
             Update::CallEnded(id) => {
-                self.call(trace, *id, out);
+                self.call_ended(trace, *id, out);
                 self.status_ended(trace, *id, out);
             }
             Update::ExchangeEnded(id) => self.exchange(trace, *id, out),
@@ -127,9 +129,10 @@ impl Writer {
             Update::BuildEnded(id) => {
                 self.build(trace, *id, out);
                 if !status_goes_on(trace, *id) {
-                    self.vertices(trace, *id, out);
+                    self.steps_ended(trace, *id, out);
                 }
             }
+            Update::Vertex(..) => self.named(trace, out),
             Update::Finding(id) => self.found(trace, *id, out),
             Update::Text(text) => self.line(&fill.text(text), out),
             Update::ConnectionOpened(_)
@@ -138,7 +141,6 @@ impl Writer {
             | Update::ExchangeStarted(_)
             | Update::TransferDecided(_)
             | Update::BuildStarted(_)
-            | Update::Vertex(..)
             | Update::Waited(_)
             | Update::Printed(..)
             | Update::Said(_) => {}
@@ -293,10 +295,62 @@ impl Writer {
             return;
         };
         if let Some(build) = call.build.filter(|build| self.builds.contains(*build)) {
-            self.vertices(trace, build, out);
+            self.steps_ended(trace, build, out);
+        }
+    }
+
+    /// Nothing more will be said of the steps of a build.
+    fn steps_ended(&mut self, trace: &Trace, build: Id<Build>, out: &mut String) {
+        let is_of = |id: &Id<Call>| {
+            let call = trace.calls.get(*id);
+            call.is_none_or(|call| call.build == Some(build))
+        };
+        for call in self
+            .unnamed
+            .extract_if(.., |id| is_of(id))
+            .collect::<Vec<_>>()
+        {
+            self.call(trace, call, out);
+        }
+        self.vertices(trace, build, out);
+    }
+
+    /// A call ended. The daemon may name the step that it is for only now: then the call waits for
+    /// that, but not for ever.
+    fn call_ended(&mut self, trace: &Trace, id: Id<Call>, out: &mut String) {
+        let build = trace.calls.get(id).filter(|call| call.may_get_vertex());
+        let build = build.and_then(|call| trace.builds.get(call.build?));
+        let reports = build.is_some_and(|build| {
+            !self.builds.contains(build.id) || status_goes_on(trace, build.id)
+        });
+        if !reports {
+            return self.call(trace, id, out);
+        }
+        self.unnamed.push(id);
+        if self.unnamed.len() > UNNAMED {
+            let oldest = self.unnamed.remove(0);
+            self.call(trace, oldest, out);
+        }
+    }
+
+    /// Steps were named: perhaps those that calls wait for.
+    fn named(&mut self, trace: &Trace, out: &mut String) {
+        let is_known = |id: &Id<Call>| {
+            let call = trace.calls.get(*id);
+            call.is_none_or(|call| call.vertex.is_some())
+        };
+        for call in self
+            .unnamed
+            .extract_if(.., |id| is_known(id))
+            .collect::<Vec<_>>()
+        {
+            self.call(trace, call, out);
         }
     }
 }
+
+/// Calls that wait for the name of their step.
+const UNNAMED: usize = 256;
 
 fn is_status(call: &Call) -> bool {
     call.service == "moby.buildkit.v1.Control" && call.method == "Status"

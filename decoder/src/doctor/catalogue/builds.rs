@@ -125,7 +125,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         title: "Loading the image into the engine holds the export up",
         stall: true,
         what: "The client pipes an exported archive into the engine, and the engine takes it slowly or not at all.",
-        wire: "A FileSend whose window is used up, while the body of `POST /images/load` of the same client stands still.",
+        wire: "A FileSend whose window is used up, while the engine does not read the body of a `POST /images/load`. That is \
+               seen live; in a capture of tcpdump it is a flow-control-stall of the client.",
         why: "The two are one pipe: what the engine does not read, the builder cannot send.",
         client_fix: Some("Report the pressure of the engine as such, instead of a slow export."),
         daemon_fix: Some("Look at the engine's disk and its log."),

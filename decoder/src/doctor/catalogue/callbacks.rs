@@ -125,7 +125,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         client_fix: Some(
             "Decide when the metadata that was asked for is there, also if it is empty.",
         ),
-        healthy: Some("A few rounds for one source are usual."),
+        healthy: Some(
+            "A few rounds for one source are usual: five in a row without a decision are likely to be a loop, and BuildKit \
+             gives up after ten.",
+        ),
         ..CALL
     },
     Entry {

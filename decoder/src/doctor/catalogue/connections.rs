@@ -47,8 +47,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: "exec-stream-not-demultiplexed",
         title: "The client reads a multiplexed stream as if it were plain",
         what: "The client speaks to buildkitd through `docker exec` and takes the frames around standard output for HTTP/2.",
-        wire: "From the daemon frames of 8 bytes of header, `01 00 00 00` and a length, with HTTP/2 inside; from the client a \
-               protocol error, or the end. Only this direction is framed.",
+        wire: "From the daemon frames of 8 bytes of header, `01 00 00 00` and a length, with HTTP/2 inside; from the client no \
+               acknowledgement of SETTINGS, but GOAWAY with PROTOCOL_ERROR or FRAME_SIZE_ERROR, the end, or nothing. Only \
+               this direction is framed.",
         why: "Without a terminal the engine multiplexes standard output and error. Older APIs call such a stream raw all the \
               same.",
         client_fix: Some("Decide by the Tty flag of the exec, and take the frames off."),
@@ -95,13 +96,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: "control-connection-silent",
         title: "The control connection has gone silent",
         stall: true,
-        what: "Nothing was said on the connection of the build for minutes, although steps are unfinished. Probably it does \
-               not exist any more, and nobody has noticed.",
-        wire: "No byte on the connection of Solve and Status, while the session's health checks go on elsewhere.",
+        what: "Nothing is said on a connection any more on which something would have to be said. Probably it does not \
+               exist any more, and nobody has noticed; or the other end is stopped.",
+        wire: "For 30 s no byte of a daemon that checks the health of a session there every 5 s; or for 20 s no answer to a \
+               PING.",
         why: "A gateway forgets idle connections. gRPC clients here do not ping by default, servers only after two hours.",
         client_fix: Some("Switch keepalive on, not more often than every 5 minutes."),
         daemon_fix: Some("Raise the idle timeout of what is in between."),
-        healthy: Some("A RUN step that prints nothing is as silent; its session is alive."),
+        healthy: Some(
+            "A RUN step that prints nothing is as silent. Where Solve and Status have a connection of their own and nobody \
+             sends PINGs, a dead one cannot be told from that, and is not reported.",
+        ),
         links: &[issue(BUILDX, 3967)],
         ..ERROR
     },
@@ -109,7 +114,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: "goaway",
         title: "An end shut the HTTP/2 connection down with an error",
         what: "A side announces that it will take no more calls on the connection, and why. What is open is lost or runs out.",
-        wire: "GOAWAY with a code other than NO_ERROR, perhaps with a text.",
+        wire: "GOAWAY with a code other than NO_ERROR, perhaps with a text; or with NO_ERROR (\"graceful_stop\") in the midst \
+               of a build which is lost.",
         why: "ENHANCE_YOUR_CALM with \"too_many_pings\": somebody pings more often than the server allows, for grpc-go every \
               5 minutes. Other codes name a breach of HTTP/2.",
         client_fix: Some("Raise the keepalive interval to 5 minutes or more."),
@@ -187,7 +193,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         layer: Layer::Call,
         stall: true,
         what: "One end has nothing more to send and leaves its direction open. The other one reads on.",
-        wire: "The last message of an archive, an upload or a forwarded connection, and no END_STREAM.",
+        wire: "The two blocks of zeros that end a tar archive, of an export or an upload, and then no END_STREAM.",
         why: "The end of the inner stream (a file, a socket) is not passed on as the end of the outer one.",
         client_fix: Some("Close the sending half when the source ends, and only that half."),
         daemon_fix: Some(
@@ -237,7 +243,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         code: "tls-alpn-mismatch",
         title: "TLS is spoken on one side only, or without h2",
         what: "The two ends do not agree on TLS, or on HTTP/2 inside it, and the connection fails in its first bytes.",
-        wire: "A TLS alert (first byte 0x15) in answer to a plain preface, or a handshake in which no protocol was selected.",
+        wire: "A TLS alert in the clear (`15 03 03 00 02 02` and its number) in answer to a plain request or to a handshake; \
+               plain HTTP in answer to a handshake.",
         why: "buildkitd offers only h2, and asks for a client certificate when it has a CA. Newer grpc-go refuses a server \
               that selects no protocol, as proxies do that end TLS.",
         client_fix: Some("Offer h2 by ALPN, and present a certificate."),

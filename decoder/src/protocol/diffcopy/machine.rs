@@ -15,9 +15,8 @@ use crate::trace::{File, FileState, Turn};
 /// Requests that may be open at once before they are only counted.
 const IN_FLIGHT_LIMIT: usize = 65_536;
 
-/// Files that hard links may point at which are remembered; with more of them links are not
-/// checked.
-const LINKABLE_LIMIT: usize = 65_536;
+/// Bytes that it takes to remember a file that hard links may point at.
+const LINK_BYTES: usize = 24;
 
 /// Directories inside one another of which parents are checked.
 const DEPTH_LIMIT: usize = 256;
@@ -40,10 +39,15 @@ pub struct Machine {
     in_flight: BTreeMap<u32, InFlight>,
     in_flight_lost: u64,
     last_path: String,
-    /// The directories that lead to where the listing is: an entry's parent is one of them.
-    parents: Vec<String>,
+    /// The directory announced last.
+    directory: String,
+    /// How much of its path leads to the directories that were announced on the way to it, and are
+    /// left: an entry's parent is one of them.
+    parents: Vec<usize>,
     /// What hard links may point at, as far as there is room.
     linkable: HashSet<u64>,
+    /// There was not enough.
+    links_lost: bool,
     final_stat: Option<Time>,
     fin: [Option<Time>; 2],
     err: Option<(Time, Side, String)>,
@@ -139,8 +143,10 @@ impl Machine {
             in_flight: BTreeMap::new(),
             in_flight_lost: 0,
             last_path: String::new(),
+            directory: String::new(),
             parents: Vec::new(),
             linkable: HashSet::new(),
+            links_lost: false,
             final_stat: None,
             fin: [None; 2],
             err: None,
@@ -191,6 +197,7 @@ impl Machine {
             self.final_stat.get_or_insert(at);
             return Step::Moved;
         };
+        let before = self.entries.bytes();
         self.entries.add(stat, room);
         match EntryKind::of(stat) {
             EntryKind::File => {
@@ -221,44 +228,53 @@ impl Machine {
         } else {
             Step::Moved
         };
-        if kind == EntryKind::File && self.linkable.len() < LINKABLE_LIMIT {
-            self.linkable.insert(hash(&stat.path));
+        if kind == EntryKind::File {
+            let grown = self.entries.bytes().saturating_sub(before);
+            self.remember(&stat.path, room.saturating_sub(grown));
         }
         self.last_path.clone_from(&stat.path);
         step
     }
 
     /// Goes on to this entry in the listing; gives whether its directory was announced, and is
-    /// the one that the listing is in.
+    /// one that leads to where the listing is.
     fn enter(&mut self, path: &str, kind: EntryKind) -> bool {
         let parent = path.rsplit_once('/').map(|(parent, _)| parent);
-        let Some(parent) = parent else {
-            self.parents.clear();
-            self.directory(path, kind);
-            return true;
+        let known = match parent {
+            None => Some(0),
+            Some(parent) => {
+                let mut lengths = self.parents.iter();
+                let at = lengths.rposition(|length| *length == parent.len());
+                let is_it = self.directory.get(..parent.len()) == Some(parent);
+                at.filter(|_| is_it).map(|at| at.saturating_add(1))
+            }
         };
-        let known = self
-            .parents
-            .iter()
-            .rposition(|directory| directory == parent);
-        let kept = known.map_or(0, |at| at.saturating_add(1));
         // Deeper than anybody builds: whether that is right is not known.
         let is_deep = self.parents.len() >= DEPTH_LIMIT;
-        if known.is_some() || !is_deep {
-            self.parents.truncate(kept);
+        match known {
+            Some(kept) => self.parents.truncate(kept),
+            None if is_deep => {}
+            None => self.parents.clear(),
         }
-        self.directory(path, kind);
+        if kind == EntryKind::Directory && self.parents.len() < DEPTH_LIMIT {
+            path.clone_into(&mut self.directory);
+            self.parents.push(path.len());
+        }
         known.is_some() || is_deep
     }
 
-    fn directory(&mut self, path: &str, kind: EntryKind) {
-        if kind == EntryKind::Directory && self.parents.len() < DEPTH_LIMIT {
-            self.parents.push(path.to_owned());
+    /// Remembers a file that hard links may point at, if there is room.
+    fn remember(&mut self, path: &str, room: usize) {
+        match room >= LINK_BYTES {
+            true => {
+                self.linkable.insert(hash(path));
+            }
+            false => self.links_lost = true,
         }
     }
 
     fn is_linkable(&self, target: &str) -> bool {
-        self.linkable.len() >= LINKABLE_LIMIT || self.linkable.contains(&hash(target))
+        self.links_lost || self.linkable.contains(&hash(target))
     }
 
     fn request(&mut self, at: Time, id: u32) -> Step {
@@ -431,7 +447,8 @@ impl Machine {
 
     /// Bytes that the entries take.
     pub(crate) fn entry_bytes(&self) -> usize {
-        self.entries.bytes()
+        let links = self.linkable.len().saturating_mul(LINK_BYTES);
+        self.entries.bytes().saturating_add(links)
     }
 
     /// The transfer is over: forgets the entries, but for how many there were, and for the files
@@ -447,8 +464,10 @@ impl Machine {
             open.announced = entries.path(*id).map(|path| (path.to_owned(), size));
         }
         self.entries.forget();
+        self.directory = String::new();
         self.parents = Vec::new();
         self.linkable = HashSet::new();
+        self.links_lost = true;
     }
 
     /// A copy that knows how many entries there are, but not which, and of files that are open
@@ -471,6 +490,7 @@ impl Machine {
             in_flight_lost: self.in_flight_lost.saturating_add(left),
             in_flight,
             last_path: self.last_path.clone(),
+            directory: String::new(),
             parents: Vec::new(),
             linkable: HashSet::new(),
             err: self.err.clone(),
