@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=${1:?usage: fuzz/run.sh SECONDS [TARGET...]}
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(session http1 http2 grpc diffcopy capture describe redact)
+[ ${#targets[@]} -gt 0 ] || targets=(session http1 http2 grpc diffcopy capture describe redact filter)
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use buildtap_decoder::describe::Describer;
+use buildtap_decoder::describe::tree::Node;
 use buildtap_proto::schema::Schemas;
 
 static METHODS: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -23,4 +24,14 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let _ = describer.json(path, request, body, cut).to_string();
     let line = describer.line(path, request, body, cut);
     assert!(!line.chars().any(char::is_control), "{line:?}");
+    let tree = describer.tree(path, request, body, cut);
+    inside(&tree.root, 0..tree.bytes.len());
 });
+
+/// Every part is where its parent is.
+fn inside(node: &Node, parent: std::ops::Range<usize>) {
+    assert!(parent.start <= node.range.start && node.range.end <= parent.end, "{node:?}");
+    for child in &node.children {
+        inside(child, node.range.clone());
+    }
+}

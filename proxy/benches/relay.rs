@@ -40,14 +40,22 @@ use buildtap::address::Address;
 use buildtap::listen::{Listener, PrivateDirectory};
 use buildtap::notice::Notices;
 use buildtap::relay::{BUFFER_SIZE, Phase, Relay};
+use buildtap::screen::LiveFeed;
 use buildtap::tap::{NullTap, Tap};
 use buildtap::watch::{DecodingTap, Showing};
 use buildtap_decoder::Options;
+use buildtap_decoder::describe::Describer;
 use buildtap_decoder::event::{TapEvent, TapId, Time};
 use buildtap_decoder::trace::{Flavour, TransferState};
 use buildtap_proto::fsutil::types::packet::PacketType;
+use buildtap_proto::schema::Schemas;
+use buildtap_tui::app::App;
+use buildtap_tui::model::{Shared, Source};
+use buildtap_tui::palette::Palette;
 use common::*;
 use measure::*;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -122,6 +130,8 @@ enum Kind {
     Relay(fn() -> Arc<dyn Tap>),
     /// The relay of this crate as `run` has it: it decodes, and a thread shows.
     Decoding,
+    /// The same with a screen, drawn twenty times a second into memory.
+    Screen,
     /// tokio's own, with buffers of the same size.
     CopyBidirectional,
     /// socat(1), with buffers of the same size; left out if it is not installed.
@@ -144,6 +154,10 @@ const CONTENDERS: &[Contender] = &[
     Contender {
         name: "relay, decoding tap",
         kind: Kind::Decoding,
+    },
+    Contender {
+        name: "relay, decoding tap, screen",
+        kind: Kind::Screen,
     },
     Contender {
         name: "copy_bidirectional",
@@ -175,6 +189,7 @@ struct Bed {
     _stop: Option<watch::Sender<Phase>>,
     decoding: Option<Arc<DecodingTap>>,
     showing: Option<Showing<Silent>>,
+    screen: Option<(Showing<LiveFeed>, Arc<Shared>)>,
     socat: Option<Child>,
     _directory: TempDir,
 }
@@ -192,6 +207,7 @@ impl Bed {
             _stop: None,
             decoding: None,
             showing: None,
+            screen: None,
             socat: None,
             _directory: directory,
         };
@@ -205,6 +221,20 @@ impl Bed {
                 }));
                 bed.decoding = Some(Arc::clone(&tap));
                 bed.showing = Some(Showing::start(Arc::clone(&tap), Silent).unwrap());
+                bed.relay(tap, exit, runtime);
+            }
+            Kind::Screen => {
+                let options = buildtap::screen::options(Options::default());
+                let tap = Arc::new(DecodingTap::new(options));
+                bed.decoding = Some(Arc::clone(&tap));
+                let shared = Shared::new(Source::Live("bench".into()));
+                let feed = LiveFeed::new(Arc::clone(&shared));
+                let showing = Showing::start(Arc::clone(&tap), feed).unwrap();
+                thread::spawn({
+                    let shared = Arc::clone(&shared);
+                    move || draw(&shared)
+                });
+                bed.screen = Some((showing, shared));
                 bed.relay(tap, exit, runtime);
             }
             Kind::CopyBidirectional => {
@@ -335,8 +365,29 @@ fn understood(tap: &DecodingTap, bytes: u64) {
     });
 }
 
+/// Draws what is new, as the screen does.
+fn draw(shared: &Shared) {
+    let describer = Describer::new(Schemas::default(), false);
+    let mut app = App::new(describer, Palette::new(true));
+    let area = Rect::new(0, 0, 200, 60);
+    let mut drawn = 0;
+    while !shared.is_stopped() {
+        let revision = shared.revision();
+        if std::mem::replace(&mut drawn, revision) != revision {
+            let mut buf = Buffer::empty(area);
+            app.draw(&shared.lock(), Time::now(), area, &mut buf);
+            black_box(buf);
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 impl Drop for Bed {
     fn drop(&mut self) {
+        if let Some((showing, shared)) = self.screen.take() {
+            showing.finish();
+            shared.stop();
+        }
         if let Some(showing) = self.showing.take() {
             showing.finish();
         }

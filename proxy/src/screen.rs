@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use buildtap_decoder::describe::Describer;
+use buildtap_decoder::event::Time;
 use buildtap_decoder::masking::Redaction;
 use buildtap_decoder::redact::Rules;
 use buildtap_decoder::{Decoder, Options};
@@ -87,6 +88,16 @@ impl Show for FileFeed {
         self.0.take(decoder, &mut |_, _, _| {});
     }
 
+    fn idle(&mut self, decoder: &mut Decoder) {
+        /// What nobody has written to for so long is no live session any more.
+        const OLD: Duration = Duration::from_secs(600);
+        let now = Time::now();
+        if decoder.now() > Time::default() && now.since(decoder.now()) < OLD {
+            decoder.tick(now);
+        }
+        self.render(decoder);
+    }
+
     fn write(&mut self) -> io::Result<()> {
         self.0.put();
         Ok(())
@@ -118,10 +129,7 @@ impl Screen {
     ) -> Result<(Self, LiveFeed), Error> {
         let shared = Shared::new(Source::Live(name));
         let app = app(schemas_of, show_secrets)?;
-        let feed = LiveFeed {
-            feed: Feed::new(Arc::clone(&shared)),
-            live: None,
-        };
+        let feed = LiveFeed::new(Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("screen".into()).spawn({
             let shared = Arc::clone(&shared);
             move || buildtap_tui::screen::show(&shared, app)
@@ -196,6 +204,14 @@ impl Screen {
 }
 
 impl LiveFeed {
+    /// A feed of this store.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        LiveFeed {
+            feed: Feed::new(shared),
+            live: None,
+        }
+    }
+
     /// The same, and spans are made by `live`.
     pub fn with(self, live: Option<Live>) -> Self {
         LiveFeed { live, ..self }

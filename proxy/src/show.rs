@@ -107,6 +107,7 @@ pub(crate) fn read(
         match capture.next() {
             Ok(Some(event)) => decoder.event(event.time, event.tap, event.event),
             Ok(None) if follow && !stop() => {
+                view.idle(decoder);
                 flush(decoder, view)?;
                 std::thread::sleep(POLL);
                 continue;

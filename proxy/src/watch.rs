@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub trait Show: Send + 'static {
     /// Renders some of the updates that wait into `self`: the relay stands still meanwhile.
     fn render(&mut self, decoder: &mut Decoder);
+    /// Nothing comes for now, from a file that is followed.
+    fn idle(&mut self, _: &mut Decoder) {}
     /// Writes out what was rendered. An error ends the showing, not the session.
     fn write(&mut self) -> std::io::Result<()>;
 }

@@ -4,6 +4,7 @@
 //! - [`clients`]: build clients of other makers, each built once;
 //! - [`process`]: any program while it runs, with deadlines;
 //! - [`lab`]: daemons, build contexts and images, made by the scripts in `tests/lab`;
+//! - [`screen`](mod@screen): the same in a pseudo-terminal;
 //! - [`trace`]: the JSON lines that buildtap wrote;
 //! - [`compare`]: two accounts of one session;
 //! - [`files`]: trees on disk, compared;

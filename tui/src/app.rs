@@ -77,6 +77,8 @@ pub struct App {
     typing: bool,
     /// Whether leaving was asked for once while the command runs.
     leaving: bool,
+    /// The view that was drawn last: another one does not know yet what it shows.
+    drawn_tab: Option<usize>,
     /// Where things were drawn: for the mouse.
     drawn: frame::Places,
     effects: Vec<Effect>,
@@ -104,6 +106,7 @@ impl App {
             paused: false,
             typing: false,
             leaving: false,
+            drawn_tab: None,
             drawn: frame::Places::default(),
             effects: Vec::new(),
         }
@@ -136,6 +139,7 @@ impl App {
     /// Draws everything, at `now`.
     pub fn draw(&mut self, store: &Store, now: Time, area: Rect, buf: &mut Buffer) {
         self.waits = waits(store.trace(), now);
+        self.drawn_tab = Some(self.tab);
         // What the program has to say is said in the bar, too.
         if let Some(note) = store.notes.get(self.noted..).and_then(<[String]>::last) {
             self.noted = store.notes.len();
@@ -143,7 +147,11 @@ impl App {
                 self.said = Some(note.clone());
             }
         }
-        let tabs: Vec<Tab> = self.views.iter().map(|(tab, _)| *tab).collect();
+        // There is nothing to compare most of the time.
+        let open = self.tab();
+        let tabs = self.views.iter().map(|(tab, _)| *tab);
+        let tabs = tabs.filter(|tab| *tab != Tab::Diff || store.diff.is_some() || *tab == open);
+        let tabs: Vec<Tab> = tabs.collect();
         let mut places = frame::places(area);
         let tab = self.tab();
         if let Some(pane) = &store.pane {
@@ -253,8 +261,22 @@ impl App {
         self.act(action, store, now);
     }
 
+    /// Lets a view that was not drawn yet find out what it shows: keys may come faster than
+    /// pictures.
+    fn catch_up(&mut self, store: &Store, now: Time) {
+        if self.drawn_tab == Some(self.tab) {
+            return;
+        }
+        let area = self.drawn.body;
+        self.drawn_tab = Some(self.tab);
+        self.with_view(store, now, |view, cx| {
+            view.draw(cx, area, &mut Buffer::empty(area));
+        });
+    }
+
     /// Does what a key asks for.
     pub fn act(&mut self, action: Action, store: &Store, now: Time) {
+        self.catch_up(store, now);
         if let Some(help) = &mut self.help {
             match action {
                 Action::Help | Action::Back => self.help = None,
@@ -320,7 +342,7 @@ impl App {
 
     /// What a key does where the view does nothing else with it.
     fn general(&mut self, action: Action, store: &Store, now: Time) {
-        let count = self.views.len().max(1);
+        let count = self.views.len() - usize::from(store.diff.is_none());
         match action {
             Action::Quit => self.quit(store),
             Action::Type if store.pane.as_ref().is_some_and(|it| it.ended().is_none()) => {

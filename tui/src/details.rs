@@ -119,8 +119,11 @@ fn call(cx: &Context<'_>, row: &Call) -> Vec<Line> {
         let text = format!("{said}, {}{ended}", bytes(flow.bytes));
         line(side.as_str(), text, palette.side(side));
     }
-    if let Some(vertex) = &row.vertex {
-        line("for the step", vertex.clone(), plain);
+    if let Some(digest) = &row.vertex {
+        let build = row.build.and_then(|id| trace.builds.get(id));
+        let step = build.and_then(|build| build.vertex(digest));
+        let name = step.map_or(digest, |step| &step.name);
+        line("for the step", name.clone(), plain);
     }
     for (title, headers) in [
         ("request", &row.metadata),

@@ -28,6 +28,7 @@
 
 pub mod app;
 mod details;
+pub mod document;
 pub mod export;
 mod frame;
 mod help;

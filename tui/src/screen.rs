@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,7 +153,14 @@ fn run(shared: &Arc<Shared>, mut app: App) -> io::Result<()> {
             continue;
         }
         for _ in 0..BURST {
-            handle(shared, &mut app, event::read()?);
+            let event = event::read()?;
+            if matches!(event, Event::Resize(..)) {
+                // What was on it may be gone, even if it is as large as before by now.
+                // (Terminal::clear would ask the terminal where its cursor is.)
+                let size = terminal.size()?;
+                terminal.resize(size.into())?;
+            }
+            handle(shared, &mut app, event);
             if !event::poll(Duration::ZERO)? {
                 break;
             }
@@ -205,6 +212,10 @@ fn draw(
     app: &mut App,
     terminal: &mut Terminal<CrosstermBackend<io::Stdout>>,
 ) -> io::Result<()> {
+    // A hung-up terminal may tell nobody: its signal can be ignored, and writing nothing succeeds.
+    if !io::stdout().is_terminal() {
+        return Err(io::Error::other("it is gone"));
+    }
     terminal.autoresize()?;
     {
         let mut frame = terminal.get_frame();

@@ -1,6 +1,7 @@
 //! Each view, drawn from committed captures, at the smallest size and at a large one.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use buildtap_decoder::describe::Describer;
 use buildtap_decoder::{Decoder, Options};
@@ -26,7 +27,57 @@ struct Screen {
 }
 
 impl Screen {
+    /// On a whole capture.
     fn of(name: &str) -> Self {
+        Self::read(name, |_| true, None)
+    }
+
+    /// On a capture as it was when the client of a local export was asked for files for the first
+    /// time, and had done nothing for so long.
+    fn hanging(name: &str, later: Duration) -> Self {
+        let is_before = |decoder: &Decoder| {
+            let mut transfers = decoder.trace().transfers.iter();
+            !transfers.any(|row| row.service == "FileSend" && row.machine.final_stat().is_some())
+        };
+        Self::read(name, is_before, Some(later))
+    }
+
+    fn read(name: &str, goes_on: impl Fn(&Decoder) -> bool, later: Option<Duration>) -> Self {
+        Self::fed(name, |decoder, feed| {
+            let options = capture::Options::default();
+            let mut capture = capture::open(captures().join(name), options).unwrap();
+            let mut is_over = false;
+            while goes_on(decoder) {
+                match capture.next().unwrap() {
+                    Some(event) => decoder.event(event.time, event.tap, event.event),
+                    None if is_over => break,
+                    None => {
+                        capture.finish().unwrap();
+                        is_over = true;
+                    }
+                }
+                feed.take(decoder, &mut |_, _, _| {});
+                feed.put();
+            }
+            match later {
+                None => decoder.finish(),
+                // Silence is looked at twice a second.
+                Some(later) => {
+                    let until = decoder.now().after(later);
+                    while decoder.now() < until {
+                        decoder.tick(decoder.now().after(Duration::from_millis(500)));
+                    }
+                }
+            }
+        })
+    }
+
+    /// On what a decoder was told.
+    fn told(tell: impl FnOnce(&mut Decoder)) -> Self {
+        Self::fed("told", |decoder, _| tell(decoder))
+    }
+
+    fn fed(name: &str, tell: impl FnOnce(&mut Decoder, &mut Feed)) -> Self {
         let shared = Shared::new(Source::File(name.into()));
         let mut feed = Feed::new(Arc::clone(&shared));
         let options = Options {
@@ -35,18 +86,7 @@ impl Screen {
             ..Options::default()
         };
         let mut decoder = Decoder::new(options);
-        let mut capture =
-            capture::open(captures().join(name), capture::Options::default()).unwrap();
-        while let Some(event) = capture.next().unwrap() {
-            decoder.event(event.time, event.tap, event.event);
-            feed.take(&mut decoder, &mut |_, _, _| {});
-            feed.put();
-        }
-        capture.finish().unwrap();
-        while let Some(event) = capture.next().unwrap() {
-            decoder.event(event.time, event.tap, event.event);
-        }
-        decoder.finish();
+        tell(&mut decoder, &mut feed);
         feed.catch_up(&mut decoder);
         shared.set_progress(Progress::Over(None));
         let describer = Describer::new(Schemas::default(), false);
@@ -55,17 +95,22 @@ impl Screen {
     }
 
     fn draw(&mut self, width: u16, height: u16) -> String {
+        text(&self.buffer(width, height))
+    }
+
+    fn buffer(&mut self, width: u16, height: u16) -> Buffer {
         let area = Rect::new(0, 0, width, height);
         let mut buf = Buffer::empty(area);
         let store = self.shared.lock();
         self.app.draw(&store, store.now, area, &mut buf);
-        text(&buf)
+        buf
     }
 
     fn press(&mut self, keys: &str) {
         for c in keys.chars() {
             let code = match c {
                 '\n' => KeyCode::Enter,
+                '\u{1b}' => KeyCode::Esc,
                 c => KeyCode::Char(c),
             };
             let store = self.shared.lock();
@@ -118,12 +163,26 @@ fn each_view_of_a_local_export() {
 }
 
 #[test]
+fn a_hang() {
+    let mut screen = Screen::hanging("local-export.pcap", Duration::from_secs(12));
+    both_sizes("hang-overview", &mut screen);
+    screen.press("\n");
+    both_sizes("hang-transfer", &mut screen);
+    screen.press("e");
+    both_sizes("hang-findings", &mut screen);
+}
+
+#[test]
 fn keys() {
     let mut screen = Screen::of("local-export.pcap");
     screen.press("?");
     both_sizes("help", &mut screen);
 }
 
+#[path = "screens/docs.rs"]
+mod docs;
+#[path = "screens/hostile.rs"]
+mod hostile;
 #[path = "screens/messages.rs"]
 mod messages;
 #[path = "screens/timeline.rs"]

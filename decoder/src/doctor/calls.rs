@@ -184,6 +184,13 @@ fn judge(
             "a message was larger than its receiver takes",
             "Raise the receiver's limit: 4 MiB is the default of gRPC, 16 MiB is BuildKit's own.",
         ),
+        _ if message.contains("HTTP status 431") => is(
+            "header-list-too-large",
+            Error,
+            "the headers are larger than what it takes",
+            "Long lists of include and exclude patterns are headers: shorten them, or raise the limit of the HTTP/2 \
+             server.",
+        ),
         ("Health", "Check", UNIMPLEMENTED) => is(
             "health-service-missing",
             Error,

@@ -1,6 +1,6 @@
 //! Rules about connections and HTTP.
 
-use super::{Case, control, loss, report, tunnels};
+use super::{Case, control, loss, report, sessions, tunnels};
 use crate::core::Core;
 use crate::event::{Closed, Side};
 use crate::protocol::engine::{Route, Target};
@@ -168,8 +168,9 @@ pub(crate) fn exchange_ended(core: &mut Core, id: Id<Exchange>) {
     let Some((status, reason)) = exchange.status.clone() else {
         return;
     };
+    let route = Target::parse(&exchange.method, &exchange.target).route;
     let wants_upgrade = matches!(
-        Target::parse(&exchange.method, &exchange.target).route,
+        route,
         Route::Session | Route::Grpc | Route::ExecStart { .. }
     );
     if !wants_upgrade || status == 101 || (status == 200 && exchange.upgrade.is_none()) {
@@ -181,8 +182,10 @@ pub(crate) fn exchange_ended(core: &mut Core, id: Id<Exchange>) {
         .clone()
         .filter(|error| !error.is_empty())
         .unwrap_or(reason);
-    if said.contains("already exists") {
-        // Reported of the session, by its id.
+    let error = exchange.error.as_deref().unwrap_or_default();
+    let is_own = || sessions::is_own_refusal(&format!("HTTP {status}: {error}"));
+    if said.contains("already exists") || (route == Route::Session && is_own()) {
+        // Reported of the session.
         return;
     }
     let (code, summary, advice) = match status {

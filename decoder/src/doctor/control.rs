@@ -94,10 +94,12 @@ fn gateway_without_build(core: &mut Core, id: Id<Call>, evidence: String) {
     let summary = match build_id(call) {
         None => {
             format!(
-                "{name} does not say for which build it is: the header {BUILD_ID_HEADER} is missing."
+                "The client's {name} does not say for which build it is: the header {BUILD_ID_HEADER} is missing."
             )
         }
-        Some(named) => format!("{name} is for build {named}, which does not run (any more)."),
+        Some(named) => {
+            format!("The client's {name} is for build {named}, which does not run (any more).")
+        }
     };
     let case = Case {
         code: "gateway-build-id-missing",
@@ -205,7 +207,9 @@ pub(super) fn call_failed(core: &mut Core, id: Id<Call>) {
         confidence: Confidence::Certain,
         waiting_on: Some(Side::Client),
         subject: Subject::Call(id),
-        summary: format!("Status was asked for build {reference:?}, which the daemon did not know after {age}."),
+        summary: format!(
+            "The client asked for the Status of build {reference:?}, which the daemon did not know after {age}."
+        ),
         advice: "Start Solve and Status at the same time and with the same ref: the daemon waits up to 6 s for \
                  the build."
             .into(),
@@ -347,7 +351,7 @@ pub(super) fn rendezvous(core: &mut Core, id: Id<Exchange>, is_open: bool) {
         confidence: Confidence::Certain,
         waiting_on: Some(Side::Client),
         subject: Subject::Exchange(id),
-        summary: format!("A request {what} under the id {own}, and the other half of it was not sent within 5 s."),
+        summary: format!("The client sent a request that {what} under the id {own}, and not the other half of it."),
         advice: "Send both requests at the same time and with the same id: the daemon lets them wait for each \
                  other for 5 s."
             .into(),

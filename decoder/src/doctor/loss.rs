@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Case, ago, report};
+use super::{Case, ago, report, sessions};
 use crate::core::Core;
 use crate::event::{Side, Time};
 use crate::trace::{Build, BuildState, Confidence, Connection, Id, Session, Severity, Subject};
@@ -25,7 +25,54 @@ pub(super) fn connection_closed(core: &mut Core) {
         .map(|build| build.id)
         .collect();
     for id in lost {
-        daemon_died(core, id);
+        sessions::failed(core, id);
+    }
+}
+
+/// How long the end of one connection may be ahead of that of the others.
+const BEHIND: Duration = Duration::from_millis(250);
+
+/// Whether a build was lost with its connection, and that of its session may be about to end, too.
+pub(super) fn is_pending(core: &Core, id: Id<Build>) -> bool {
+    let Some(build) = core.trace.builds.get(id) else {
+        return false;
+    };
+    let named = build.session.as_deref();
+    let session = named.and_then(|named| core.trace.session_named(named));
+    let is_recent = build.end.is_some_and(|end| core.now.since(end) < BEHIND);
+    is_recent && is_lost(core, build) && session.is_some_and(|session| session.closed.is_none())
+}
+
+/// Looks at builds that were lost and of which no more came to be known.
+pub(super) fn tick(core: &mut Core) {
+    let now = core.now;
+    let lately = core.trace.builds.iter().rev().take(64);
+    let lost: Vec<Id<Build>> = lately
+        .filter(|build| build.state == BuildState::Failed && is_lost(core, build))
+        .filter(|build| build.end.is_some_and(|end| now.since(end) >= BEHIND))
+        .map(|build| build.id)
+        .filter(|id| {
+            let told = |code| core.found(code, Subject::Build(*id)).is_some();
+            !told("build-failed") && !told("build-error-in-stream")
+        })
+        .collect();
+    for id in lost {
+        sessions::failed(core, id);
+    }
+}
+
+/// Whether a build ended with its connection, and not by the client.
+fn is_lost(core: &Core, build: &Build) -> bool {
+    let call = build.call.and_then(|call| core.trace.calls.get(call));
+    let exchange = build.exchange.and_then(|id| core.trace.exchanges.get(id));
+    match (call, exchange) {
+        (Some(call), _) => {
+            let reset = call.reset.as_ref();
+            call.status.is_none()
+                && reset.is_some_and(|it| it.code.is_none() && it.by != Some(Side::Client))
+        }
+        (None, Some(exchange)) => exchange.cut_short && exchange.error.is_none(),
+        (None, None) => false,
     }
 }
 
@@ -37,17 +84,7 @@ pub(super) fn daemon_died(core: &mut Core, id: Id<Build>) {
     let (Some(end), Some(asked_on)) = (build.end, core.trace.asked_on(build)) else {
         return;
     };
-    let call = build.call.and_then(|call| core.trace.calls.get(call));
-    let exchange = build.exchange.and_then(|id| core.trace.exchanges.get(id));
-    let lost = match (call, exchange) {
-        (Some(call), _) => {
-            let reset = call.reset.as_ref();
-            call.status.is_none()
-                && reset.is_some_and(|it| it.code.is_none() && it.by != Some(Side::Client))
-        }
-        (None, Some(exchange)) => exchange.cut_short && exchange.error.is_none(),
-        (None, None) => false,
-    };
+    let lost = is_lost(core, build);
     let named = build.session.as_deref();
     let session = named.and_then(|named| core.trace.session_named(named));
     let Some(session) = session.filter(|_| lost && !core.trace.is_partial(asked_on)) else {

@@ -78,6 +78,10 @@ pub(crate) fn session_refused(core: &mut Core, id: Id<Session>) {
         return;
     };
     let why = session.refused.clone().unwrap_or_default();
+    if session.path == SessionPath::EngineSession && !is_own_refusal(&why) {
+        // Reported of the upgrade.
+        return;
+    }
     let uuid = session.uuid.clone();
     report(
         core,
@@ -96,12 +100,23 @@ pub(crate) fn session_refused(core: &mut Core, id: Id<Session>) {
     );
 }
 
+/// Whether the answer to `POST /session` is dockerd's own (Moby `session_routes.go`): what is between it and the client
+/// has other ones, or takes the upgrade off the request.
+pub(super) fn is_own_refusal(why: &str) -> bool {
+    let answer = why.strip_prefix("HTTP ").and_then(|it| it.split_once(": "));
+    let Some((status, said)) = answer else {
+        return false;
+    };
+    matches!(status, "400" | "409" | "500") && !said.contains("no upgrade proto")
+}
+
 /// How long a build may go on without its session before that is odd: whoever gives a build up
 /// ends both at once, in any order.
 const WITHOUT_SESSION: Duration = Duration::from_secs(1);
 
 /// Looks whether builds go on although their session has ended.
 pub(super) fn tick(core: &mut Core) {
+    loss::tick(core);
     let now = core.now;
     let open: Vec<Id<Build>> = core
         .trace
@@ -220,7 +235,9 @@ pub(crate) fn build_started(core: &mut Core, id: Id<Build>) {
                 confidence: Confidence::Certain,
                 waiting_on: Some(Side::Client),
                 subject: Subject::Build(id),
-                summary: format!("Build {id} asks for BuildKit (version=2) but names no session."),
+                summary: format!(
+                    "The client asks for build {id} with BuildKit (version=2), but names no session."
+                ),
                 advice: "Open POST /session and pass its id as `session=`: without it the daemon cannot pull \
                          with credentials, and says \"no active sessions\"."
                     .into(),
@@ -306,6 +323,18 @@ pub(crate) fn build_ended(core: &mut Core, id: Id<Build>) {
         BuildState::Failed => {}
         BuildState::Cancelled => return control::cancelled(core, id),
         BuildState::Open | BuildState::Complete => return,
+    }
+    if loss::is_pending(core, id) {
+        // The end of the daemon's other connection, which may follow, says why.
+        return;
+    }
+    failed(core, id);
+}
+
+/// A build failed: why, and that it did. To be called once more when more is known.
+pub(super) fn failed(core: &mut Core, id: Id<Build>) {
+    if let Some(exchange) = core.trace.builds.get(id).and_then(|build| build.exchange) {
+        control::rendezvous(core, exchange, false);
     }
     loss::daemon_died(core, id);
     loss::on_other_daemon(core, id);

@@ -123,7 +123,9 @@ fn session_id_mismatch(core: &mut Core, id: Id<Build>, severity: Severity) {
             },
             waiting_on: Some(Side::Client),
             subject: Subject::Build(id),
-            summary: format!("Build {id} names session {named}, which was never opened."),
+            summary: format!(
+                "Build {id} names session {named}, which the client never opened."
+            ),
             advice: "Make up one id for each build, and use it for the session and in the build: the daemon \
                      waits 5 s for a session with that very id."
                 .into(),

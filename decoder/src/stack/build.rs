@@ -351,6 +351,9 @@ pub(super) fn ended(core: &mut Core, id: Id<Build>, state: BuildState, error: Op
     doctor::build_ended(core, id);
 }
 
+/// Why a build ended that somebody asked to be cancelled.
+pub(super) const CANCELLED: &str = "the client asked for it (POST /build/cancel)";
+
 /// Somebody asked for the build with this id to be cancelled.
 pub(super) fn cancel(core: &mut Core, build_id: &str) {
     let named = |build: &&Build| build.build_id.as_deref() == Some(build_id);
@@ -362,12 +365,7 @@ pub(super) fn cancel(core: &mut Core, build_id: &str) {
         .find(named)
         .map(|build| build.id);
     if let Some(id) = id {
-        ended(
-            core,
-            id,
-            BuildState::Cancelled,
-            Some("the client asked for it (POST /build/cancel)".to_owned()),
-        );
+        ended(core, id, BuildState::Cancelled, Some(CANCELLED.to_owned()));
     }
 }
 

@@ -143,7 +143,8 @@ impl Inner {
                 } else if shorter == PREFACE.len() {
                     let seen = std::mem::take(seen);
                     let mut http2 = Box::new(Http2::new(core, id, Side::Client, None));
-                    for side in Side::BOTH {
+                    // The server may have spoken first, and the client's first bytes may answer that.
+                    for side in [Side::Daemon, Side::Client] {
                         seen.get(side).each_run(core, side, |core, seen| {
                             say(core, id, side, seen);
                             http2.feed(core, side, seen);

@@ -328,6 +328,20 @@ fn note_versions(core: &mut Core, versions: &Versions) {
     }
 }
 
+/// Whether a request to cancel the build is being answered.
+fn is_to_be_cancelled(core: &Core, id: Id<Build>) -> bool {
+    let build = core.trace.builds.get(id);
+    let Some(build_id) = build.and_then(|build| build.build_id.as_deref()) else {
+        return false;
+    };
+    let mut lately = core.trace.exchanges.iter().rev().take(64);
+    lately.any(|row| {
+        let route = || Target::parse(&row.method, &row.target).route;
+        let is_it = |route: &Route| matches!(route, Route::BuildCancel { id } if id == build_id);
+        row.end.is_none() && is_it(&route())
+    })
+}
+
 /// The answer to `POST /build` is over, and the build with it. `how` is how the connection ended,
 /// if that is what ended it.
 fn end_build(core: &mut Core, open: &Open, cut_short: bool, how: Option<Closed>) {
@@ -337,6 +351,10 @@ fn end_build(core: &mut Core, open: &Open, cut_short: bool, how: Option<Closed>)
     };
     let status = row.status.as_ref().map_or(0, |(status, _)| *status);
     let (state, error) = match row.error.clone() {
+        // What ends a build that is to be cancelled may be said before the answer to that.
+        _ if status < 400 && is_to_be_cancelled(core, id) => {
+            (BuildState::Cancelled, Some(build::CANCELLED.to_owned()))
+        }
         Some(error) => (BuildState::Failed, Some(error)),
         None if status >= 400 => (
             BuildState::Failed,

@@ -230,7 +230,12 @@ impl Node {
         let Layer::Sniff(seen) = std::mem::replace(&mut self.layer, layer) else {
             return;
         };
-        for side in Side::BOTH {
+        // An HTTP/2 server may speak before it hears, and the client's first bytes may answer that.
+        let order = match protocol {
+            Protocol::Http2 => [Side::Daemon, Side::Client],
+            _ => Side::BOTH,
+        };
+        for side in order {
             seen.get(side)
                 .each_run(core, side, |core, held| self.decode(core, side, held));
         }

@@ -489,3 +489,90 @@ mod stub {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STUBS: &str = r#"
+{"Name":"moby.buildkit.v1.Control/Solve",
+ "SpanContext":{"TraceID":"4bf92f3577b34da6a3ce929d0e0e4736","SpanID":"00f067aa0ba902b7","TraceFlags":"01","TraceState":"","Remote":false},
+ "Parent":{"TraceID":"4bf92f3577b34da6a3ce929d0e0e4736","SpanID":"53995c3f42cd8ad8","TraceFlags":"01","TraceState":"","Remote":true},
+ "SpanKind":2,"StartTime":"1994-11-06T10:49:37.5+02:00","EndTime":"1994-11-06T08:49:38Z",
+ "Attributes":[{"Key":"rpc.grpc.status_code","Value":{"Type":"INT64","Value":2}},
+               {"Key":"argv","Value":{"Type":"STRINGSLICE","Value":["docker","build"]}}],
+ "Events":[{"Name":"exception","Attributes":null,"DroppedAttributeCount":0,"Time":"1994-11-06T08:49:37.6Z"}],
+ "Links":null,"Status":{"Code":"Error","Description":"exit code: 127"},
+ "DroppedAttributes":0,"DroppedEvents":0,"DroppedLinks":0,"ChildSpanCount":1,
+ "Resource":[{"Key":"service.name","Value":{"Type":"STRING","Value":"buildkitd"}}],
+ "InstrumentationLibrary":{"Name":"otelgrpc","Version":"1","SchemaURL":""}}
+{"Name":"second","SpanContext":{"TraceID":"4bf92f3577b34da6a3ce929d0e0e4736","SpanID":"00f067aa0ba902b8"},
+ "StartTime":"1994-11-06T08:49:37Z","EndTime":"1994-11-06T08:49:38Z","Resource":null}
+{"Name":"no context"}
+{"broken"#;
+
+    #[test]
+    fn span_stubs_of_a_build_s_history() {
+        let mut out = Vec::new();
+        let mut forward = Forward::default();
+        forward.stubs(STUBS.as_bytes(), Words::default(), &mut out);
+        // Once only.
+        forward.stubs(STUBS.as_bytes(), Words::default(), &mut out);
+        let [first, second] = &out[..] else {
+            panic!("{out:#?}");
+        };
+        let data = &first.data;
+        assert_eq!(data.name, "moby.buildkit.v1.Control/Solve");
+        assert_eq!(data.span_context.span_id().to_string(), "00f067aa0ba902b7");
+        assert_eq!(data.parent_span_id.to_string(), "53995c3f42cd8ad8");
+        assert!(data.parent_span_is_remote);
+        assert_eq!(data.span_kind, SpanKind::Server);
+        assert_eq!(data.start_time, system_time(Time(784_111_777_500_000_000)));
+        assert_eq!(data.end_time, system_time(Time(784_111_778_000_000_000)));
+        assert_eq!(data.attributes[0], KeyValue::new("rpc.grpc.status_code", 2));
+        assert_eq!(data.events[0].name, "exception");
+        assert_eq!(data.status, Status::error("exit code: 127"));
+        let service = &first.origin.attributes()[0];
+        assert_eq!(service, &KeyValue::new("service.name", "buildkitd"));
+        assert_eq!(second.data.name, "second");
+        assert_eq!(second.data.parent_span_id, SpanId::INVALID);
+    }
+
+    #[test]
+    fn values_that_the_sdk_has_not() {
+        use common::any_value::Value as Any;
+        let any = |value: Any| common::AnyValue { value: Some(value) };
+        let list = |values: Vec<Any>| {
+            let values = values.into_iter().map(any).collect();
+            value(any(Any::ArrayValue(common::ArrayValue { values }))).unwrap()
+        };
+        let numbers = list(vec![Any::IntValue(1), Any::IntValue(2)]);
+        assert_eq!(numbers, Value::Array(opentelemetry::Array::I64(vec![1, 2])));
+        let mixed = list(vec![Any::IntValue(1), Any::StringValue("a".into())]);
+        assert_eq!(mixed.as_str(), "[1,\"a\"]");
+        let pair = common::KeyValue {
+            key: "k".into(),
+            value: Some(any(Any::BoolValue(true))),
+            ..Default::default()
+        };
+        let map = common::KeyValueList { values: vec![pair] };
+        let map = value(any(Any::KvlistValue(map))).unwrap();
+        assert_eq!(map.as_str(), "{\"k\":true}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_that_claims_to_be_spans_breaks_it(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+            cut in 0..STUBS.len(),
+        ) {
+            let mut out = Vec::new();
+            let mut forward = Forward::default();
+            forward.stubs(&bytes, Words::default(), &mut out);
+            forward.stubs(&STUBS.as_bytes()[..cut], Words::default(), &mut out);
+            if let Ok(request) = ExportTraceServiceRequest::decode(&bytes[..]) {
+                forward.request(request, Words::default(), &mut out);
+            }
+        }
+    }
+}

@@ -48,9 +48,10 @@ impl Live {
         self.spans.update(trace, update, now, &mut self.made);
     }
 
-    /// Looks at what is open, now and then.
+    /// Looks at what is open, now and then. To be called when updates were taken: as long as some
+    /// wait, what is open is not known.
     pub(crate) fn look(&mut self, decoder: &Decoder) {
-        if self.looked.elapsed() >= LOOK {
+        if self.looked.elapsed() >= LOOK && decoder.pending_updates() == 0 {
             self.looked = Instant::now();
             self.metrics.look(decoder.trace());
             self.spans

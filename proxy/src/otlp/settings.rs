@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use http::{HeaderName, HeaderValue, Uri};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// Where spans and metrics go: the same for `run`, `proxy` and `export`.
 #[derive(Clone, Debug, Default, Args)]
@@ -283,7 +285,11 @@ impl Settings {
                 None => timeout_variable(&get)?.unwrap_or(TIMEOUT),
             },
             tls: Tls {
-                authorities: authorities.map(read).transpose()?,
+                authorities: authorities
+                    .map(read)
+                    .transpose()?
+                    .map(certificates)
+                    .transpose()?,
                 own,
             },
             forward_spans: args.forwards(),
@@ -296,6 +302,20 @@ fn read(path: PathBuf) -> Result<(PathBuf, Vec<u8>), SettingsError> {
     match fs::read(&path) {
         Ok(pem) => Ok((path, pem)),
         Err(error) => Err(SettingsError::File { path, error }),
+    }
+}
+
+/// A file with at least one certificate: without one the collector's could not be verified.
+fn certificates((path, pem): (PathBuf, Vec<u8>)) -> Result<(PathBuf, Vec<u8>), SettingsError> {
+    match CertificateDer::pem_slice_iter(&pem).next() {
+        Some(Ok(_)) => Ok((path, pem)),
+        found => Err(SettingsError::Tls {
+            path,
+            why: match found {
+                Some(Err(error)) => error.to_string(),
+                _ => "there is no certificate in it".to_owned(),
+            },
+        }),
     }
 }
 

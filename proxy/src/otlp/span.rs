@@ -291,7 +291,8 @@ impl Draft {
         }
     }
 
-    pub(crate) fn finish(self, origin: &Arc<Origin>) -> Span {
+    pub(crate) fn finish(mut self, origin: &Arc<Origin>) -> Span {
+        self.0.events.events.sort_by_key(|event| event.timestamp);
         Span {
             origin: Arc::clone(origin),
             data: self.0,

@@ -42,16 +42,7 @@ impl Bed {
     /// The finding that was told first, if any was.
     pub(crate) fn first_finding(&self) -> Option<String> {
         let said = self.proxy.process.stderr();
-        let told = said
-            .lines()
-            .filter_map(|line| line.strip_prefix("buildtap: "));
-        // Mark, severity and code.
-        let mut titles = told.map(|told| told.split(' ').collect::<Vec<_>>());
-        let found = titles.find(|words| {
-            let severities = ["error", "warning", "info"];
-            words.len() == 3 && severities.contains(&words[1])
-        });
-        found.map(|words| words[2].to_owned())
+        said.lines().find_map(code).map(str::to_owned)
     }
 
     /// Builds as the script says, in a thread.
@@ -69,13 +60,10 @@ impl Bed {
     }
 
     /// Waits for a finding, and says how long that took since `start`.
-    pub(crate) fn wait_for(&mut self, code: &str, start: Instant) -> Duration {
-        let headline = format!(" {code}");
-        self.proxy.process.wait_for_stderr(code, |said| {
-            let found = said
-                .lines()
-                .any(|line| line.starts_with("buildtap: ") && line.ends_with(&headline));
-            found.then_some(())
+    pub(crate) fn wait_for(&mut self, wanted: &str, start: Instant) -> Duration {
+        self.proxy.process.wait_for_stderr(wanted, |said| {
+            let mut found = said.lines().filter_map(code);
+            found.any(|code| code == wanted).then_some(())
         });
         start.elapsed()
     }
@@ -90,4 +78,12 @@ impl Bed {
     pub(crate) fn finish(self) -> Finished {
         self.proxy.process.interrupt().success()
     }
+}
+
+/// The code in the first line of what is told of a finding: mark, severity or `likely`, code, perhaps a time.
+fn code(line: &str) -> Option<&str> {
+    let mut words = line.strip_prefix("buildtap: ")?.split(' ').skip(1);
+    let kinds = ["error", "warning", "info", "likely"];
+    let is_title = words.next().is_some_and(|word| kinds.contains(&word));
+    words.next().filter(|_| is_title)
 }

@@ -11,5 +11,6 @@ mod graph;
 mod memory;
 mod misbehaving;
 mod replay;
+mod screen;
 mod stalled;
 mod upgrade;

@@ -167,7 +167,10 @@ fn a_client_that_names_another_session_is_told() {
     let first = bed.first_finding();
     assert_eq!(first.as_deref(), Some("session-id-mismatch"));
     let ended = bed.finish();
-    assert_says(&ended, &["names session another, which was never opened"]);
+    assert_says(
+        &ended,
+        &["names session another, which the client never opened"],
+    );
     drop(client);
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -153,7 +152,7 @@ fn a_daemon_that_is_stopped_in_mid_export_is_named() {
     drop(client);
 }
 
-/// `docker build -o -`, which writes its archive into a pipe: as fast as somebody reads that.
+/// `docker build`, which writes its archive into a pipe: as fast as somebody reads that.
 struct Piped {
     docker: Process,
     pipe: File,
@@ -176,7 +175,7 @@ impl Piped {
             .unwrap();
         Process::run(Command::new("mkfifo").arg(&fifo)).success();
         let mut command = daemon.docker(&[]);
-        let build = r#"exec docker build --quiet --output - "$1" >"$2""#;
+        let build = r#"exec docker build --quiet --output "type=tar,dest=$2" "$1""#;
         let program = ["sh", "-c", build, "sh", &shop.context("large"), &fifo];
         let mut shell = Command::new("env");
         shell
@@ -191,12 +190,7 @@ impl Piped {
         command = shell;
         let docker = Process::start(&mut command);
         // For reading and writing: it opens at once, and does not end with docker.
-        let mut pipe = File::options()
-            .read(true)
-            .write(true)
-            .custom_flags(0)
-            .open(&fifo)
-            .unwrap();
+        let mut pipe = File::options().read(true).write(true).open(&fifo).unwrap();
         pipe.read_exact(&mut [0; 512]).unwrap();
         Some(Piped {
             docker,
@@ -207,38 +201,35 @@ impl Piped {
     }
 }
 
+/// Go clients take everything into memory, and end the call when they have written it down: nobody can tell how long
+/// that takes, so whose turn it is is said, and nothing is found.
 #[test]
 fn a_disk_that_stands_still_is_said_to_be_the_clients() {
-    let Some(mut piped) = Piped::start() else {
+    let Some(piped) = Piped::start() else {
         return;
     };
-    piped.bed.wait_for("flow-control-stall", Instant::now());
-    // It was only slow.
-    let mut pipe = piped.pipe;
-    let reader = std::thread::spawn(move || {
-        let mut rest = vec![0; 1 << 20];
-        while pipe.read(&mut rest).is_ok_and(|n| n > 0) {}
-    });
-    piped.docker.finish().success();
-    let first = piped.bed.first_finding();
-    assert_eq!(first.as_deref(), Some("flow-control-stall"));
+    // Three times as long as a wait may last.
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(piped.bed.first_finding(), None);
     let ended = piped.bed.finish();
     assert_says(
         &ended,
-        &["the client owes WINDOW_UPDATE", "build 1 complete"],
+        &["the client must end the call, once it has taken everything"],
     );
-    // It reads a pipe that it holds open itself.
-    drop(reader);
+    piped.docker.signal_group(Signal::KILL);
+    drop(piped.pipe);
 }
 
 #[test]
 fn a_client_that_is_killed_in_mid_export_is_said_to_be_gone() {
-    let Some(piped) = Piped::start() else {
+    let Some(mut piped) = Piped::start() else {
         return;
     };
     piped.docker.signal_group(Signal::KILL);
     piped.docker.finish();
+    piped.bed.wait_for("session-closed-early", Instant::now());
+    let first = piped.bed.first_finding();
+    assert_eq!(first.as_deref(), Some("session-closed-early"));
     let ended = piped.bed.finish();
-    assert_says(&ended, &["client"]);
-    println!("{ended}");
+    assert_says(&ended, &["The client closed session", "was still open"]);
 }

@@ -4,3 +4,4 @@ mod collectors;
 mod docker;
 mod export;
 mod live;
+mod tls;

@@ -94,7 +94,7 @@ fn a_hang_is_on_the_first_screen_and_three_keys_lead_to_the_bytes() {
     screen.press("\r");
     screen.wait_for(&["▶ requests", "0 of 4 files"]);
     screen.press("m");
-    screen.wait_for(&["STAT", "end of listing"]);
+    screen.wait_for(&["STAT", "bytes in hex", "12 17 0a 05"]);
     screen.press("q");
     let (code, text) = screen.end();
     assert_eq!(code, 0);

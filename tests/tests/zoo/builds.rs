@@ -8,6 +8,7 @@ use buildtap_fixtures::peers::script::{Action, ExtraCall, Mode, Output, Rule, St
 use buildtap_fixtures::peers::tree::{Content, Tree};
 use bytes::Bytes;
 
+use crate::between::Between;
 use crate::table::{Entry, Play, build, large, solve};
 
 const PING: &str = "/moby.buildkit.v1.frontend.LLBBridge/Ping";
@@ -58,7 +59,12 @@ pub(crate) static ENTRIES: &[Entry] = &[
     Entry {
         code: "cancelled-by-peer",
         twin: "a client that waits for the end of its build",
-        play: solve,
+        play: || {
+            let mut play = solve();
+            // The client's process lives on.
+            play.between = Between::Proxy;
+            play
+        },
         animal: "gives up in the midst of a step",
         fault: |play| {
             let long = Rule::new(Step::Vertex, Action::Hang).after(5);
@@ -94,7 +100,7 @@ pub(crate) static ENTRIES: &[Entry] = &[
         fault: |play| play.client.status_ref = Some("another".into()),
         waits_for: Some(Client),
         says: &[
-            "Status was asked for build \"another\"",
+            "The client asked for the Status of build \"another\"",
             "which the daemon did not know",
         ],
     },
@@ -122,7 +128,7 @@ pub(crate) static ENTRIES: &[Entry] = &[
             play.daemon.rules = vec![Rule::new(Step::AnswerCall, missing).scope(PING)];
         },
         waits_for: Some(Client),
-        says: &["LLBBridge.Ping does not say for which build it is"],
+        says: &["The client's LLBBridge.Ping does not say for which build it is"],
     },
     Entry {
         code: "upload-rendezvous-missed",
@@ -141,8 +147,8 @@ pub(crate) static ENTRIES: &[Entry] = &[
         },
         waits_for: Some(Client),
         says: &[
-            "A request waits for a context",
-            "the other half of it was not sent",
+            "The client sent a request that waits for a context",
+            "not the other half of it",
         ],
     },
     Entry {

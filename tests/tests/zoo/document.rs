@@ -70,11 +70,6 @@ const REAL: &[(&str, &str, &str)] = &[
         "a_daemon_that_is_stopped_in_mid_export_is_named",
     ),
     (
-        "callback-unanswered",
-        "docker 20.10 that exports to a disk which stands still for a while",
-        "a_disk_that_stands_still_is_said_to_be_the_clients",
-    ),
-    (
         "upgrade-refused",
         "something in between takes the upgrade off requests",
         "an_upgrade_that_is_swallowed_on_the_way_is_told",

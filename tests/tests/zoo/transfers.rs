@@ -240,6 +240,29 @@ pub(crate) static ENTRIES: &[Entry] = &[
         says: &["the client announces the path \"../etc/passwd\""],
     },
     Entry {
+        code: "stat-order-violation-link",
+        twin: "a client whose hard links lead to files that it announced before",
+        play: || {
+            let mut play = build();
+            play.client.context = Tree::new().text("a", "one").hardlink("b", "a");
+            play
+        },
+        animal: "announces a hard link to a file that it has not announced",
+        fault: |play| {
+            let packet = stat_packet(Stat {
+                path: "b".into(),
+                mode: 0o644,
+                linkname: "elsewhere".into(),
+                ..Stat::default()
+            });
+            let action = Action::Instead(packet.encode_to_vec().into());
+            let second = Rule::new(Step::SendStat, action).scope("context").after(1);
+            play.client.rules.push(second.once());
+        },
+        waits_for: None,
+        says: &["the client", "elsewhere"],
+    },
+    Entry {
         code: "stat-order-violation-request",
         twin: "a client that asks for what was announced",
         play: build,
@@ -293,6 +316,9 @@ pub(crate) static ENTRIES: &[Entry] = &[
         },
         animal: "says FIN before the listing has ended",
         fault: |play| {
+            let slower = Action::Delay(Duration::from_secs(1));
+            let last = Rule::new(Step::SendFinalStat, slower).scope("export");
+            play.daemon.rules.push(last);
             let rules = &mut play.client.rules;
             instead(rules, Step::Receive, "export", &fin());
         },

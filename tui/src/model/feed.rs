@@ -11,8 +11,8 @@ use super::{Activity, Shared, Store};
 
 /// How often rows are copied.
 const FOLLOW: Duration = Duration::from_millis(50);
-/// Updates that are taken at a time.
-const BATCH: usize = 8_192;
+/// Updates that are taken at a time: as many as wait at most.
+const BATCH: usize = 65_536;
 
 /// Takes what is new of a decoder and puts it into a store.
 ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use buildtap_decoder::event::{Side, Time};
 use buildtap_decoder::findings;
-use buildtap_decoder::obligation::{Layer, Obligation, State, chain};
+use buildtap_decoder::obligation::{Act, Layer, Obligation, State, chain};
 use buildtap_decoder::trace::{Finding, Id, Subject, Trace};
 
 /// Something that somebody must do before anything can go on.
@@ -57,19 +57,37 @@ pub fn waits(trace: &Trace, now: Time) -> Vec<Wait> {
     let waiting = trace
         .obligations(now)
         .into_iter()
-        .filter(|it| it.state == State::Waiting && it.side.is_some());
+        .filter(|it| it.side.is_some() && (it.state == State::Waiting || is_slow(it, trace, now)));
     for obligation in waiting.take(CHAINS) {
         let Some(chain) = chain(trace, obligation.subject, now) else {
             add(&mut waits, &obligation, &obligation, String::new());
             continue;
         };
-        if let Some(innermost) = chain.innermost() {
+        let innermost = chain.innermost();
+        let is_cause = |it: &&Obligation| it.state == State::Waiting || is_slow(it, trace, now);
+        if let Some(innermost) = innermost.filter(is_cause) {
             add(
                 &mut waits,
                 innermost,
                 &obligation,
                 chain.sentence().to_owned(),
             );
+        }
+    }
+    for wait in &mut waits {
+        // Told from the build on, where it is one that waits.
+        let builds = wait
+            .blocks
+            .iter()
+            .filter(|it| matches!(it, Subject::Build(_)));
+        let chains = builds.filter_map(|build| chain(trace, *build, now));
+        let same = |it: &&Obligation| it.subject == wait.subject;
+        let told = chains
+            .filter(|chain| chain.innermost().filter(same).is_some())
+            .map(|chain| chain.sentence().to_owned())
+            .next();
+        if let Some(sentence) = told {
+            wait.sentence = sentence;
         }
     }
     for finding in trace.findings.iter() {
@@ -103,7 +121,7 @@ pub fn waits(trace: &Trace, now: Time) -> Vec<Wait> {
 
 /// Adds the cause of a chain, or what it blocks if it is known.
 fn add(waits: &mut Vec<Wait>, cause: &Obligation, outermost: &Obligation, sentence: String) {
-    let Some(side) = cause.side.filter(|_| cause.state == State::Waiting) else {
+    let Some(side) = cause.side else {
         return;
     };
     let known = waits
@@ -133,6 +151,18 @@ fn add(waits: &mut Vec<Wait>, cause: &Obligation, outermost: &Obligation, senten
     if outer != cause.subject && !wait.blocks.contains(&outer) {
         wait.blocks.push(outer);
     }
+}
+
+/// Whether a daemon may be at work on a request, but has not said a word for long. A build is
+/// allowed to take its time.
+fn is_slow(obligation: &Obligation, trace: &Trace, now: Time) -> bool {
+    const LONG: Duration = Duration::from_secs(5);
+    let Subject::Exchange(id) = obligation.subject else {
+        return false;
+    };
+    let row = trace.exchanges.get(id);
+    let is_plain = row.is_some_and(|row| row.build.is_none() && row.answered.is_none());
+    is_plain && obligation.act == Act::Answer && now.since(obligation.since) >= LONG
 }
 
 fn same(trace: &Trace, one: Subject, other: Subject) -> bool {

@@ -54,7 +54,7 @@ impl Builder<'_> {
             return rest(base, 0..bytes.len(), "… deeper than is shown");
         };
         let operations = message.and_then(|message| Operations::of(message, bytes));
-        let contents = message.filter(|message| !is_error_packet(message, bytes));
+        let has_contents = message.is_some_and(|message| !is_error_packet(message, bytes));
         let mut counts: HashMap<u32, usize> = HashMap::new();
         let mut made: Vec<Made> = Vec::new();
         let mut tail = Vec::new();
@@ -117,10 +117,10 @@ impl Builder<'_> {
                     node.value = masked(inner.len());
                     node
                 }
-                (Some(Rule::Contents), Value::Len(_)) if contents.is_some() && !self.show => {
+                (Some(Rule::Contents), Value::Len(_)) if has_contents && !self.show => {
                     let mut node = place.node(name);
                     node.kind = NodeKind::Contents;
-                    node.value = size(inner.len() as u64);
+                    node.value = contents(inner.len() as u64);
                     node
                 }
                 _ => match operations.as_ref().filter(|_| field.number == 1) {
@@ -428,9 +428,14 @@ impl Builder<'_> {
         });
         let hidden = hidden.filter(|_| !self.show);
         match (hidden, field.map(|field| field.kind())) {
+            (Some(NodeKind::Contents), _) => {
+                node.kind = NodeKind::Contents;
+                node.value = contents(announced);
+                return Some(node);
+            }
             (Some(kind), _) => {
                 node.kind = kind;
-                node.value = size(inner.len() as u64);
+                node.value = masked(inner.len());
             }
             (None, Some(Kind::Message(message))) => {
                 self.message(&message, inner, &mut node, depth, true);
@@ -501,6 +506,11 @@ fn joined(message: Option<&MessageDescriptor>, made: Vec<Made>) -> Vec<Node> {
         nodes.push(list);
     }
     nodes
+}
+
+/// What is said of contents that are so long.
+fn contents(len: u64) -> String {
+    format!("{} of contents", size(len))
 }
 
 /// What is left of a message, as one node, if there is something.

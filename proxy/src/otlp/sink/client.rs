@@ -179,9 +179,6 @@ fn rustls_config(endpoint: &str, tls: &Tls) -> Result<ClientConfig, SettingsErro
                     .add(certificate)
                     .map_err(|error| bad(path, error.to_string()))?;
             }
-            if roots.is_empty() {
-                return Err(bad(path, "there is no certificate in it".to_owned()));
-            }
         }
         None if endpoint.starts_with("https:") => {
             let native = rustls_native_certs::load_native_certs();

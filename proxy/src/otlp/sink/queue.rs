@@ -178,3 +178,63 @@ impl Queue {
         batch
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use buildtap_decoder::event::Time;
+    use opentelemetry::trace::{SpanId, TraceId};
+
+    use super::*;
+    use crate::otlp::span::{Draft, Origin, Place};
+
+    fn spans(count: usize) -> Vec<Span> {
+        let origin = Arc::new(Origin::new([], None));
+        let place = Place::root(TraceId::from_bytes([1; 16]));
+        let id = SpanId::from_bytes([1; 8]);
+        let span = |_| Draft::new(&place, id, "x", Time(1), Time(2)).finish(&origin);
+        (0..count).map(span).collect()
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let queue = Queue::default();
+        queue.offer(spans(LIMIT - 1));
+        queue.offer(spans(11));
+        assert_eq!(queue.lock().spans.len(), LIMIT);
+        assert!(!queue.push(spans(1), Duration::from_millis(1)), "full");
+        assert_eq!(queue.give_up(), 10 + LIMIT as u64);
+        queue.offer(spans(1));
+        assert_eq!(
+            queue.give_up(),
+            11 + LIMIT as u64,
+            "it takes nothing any more"
+        );
+    }
+
+    #[test]
+    fn batches_end_by_count_by_size_and_in_time() {
+        let queue = Queue::default();
+        queue.offer(spans(5));
+        let take = |count, bytes| {
+            let linger = Duration::from_millis(1);
+            block_on(queue.batch(count, bytes, linger)).map(|batch| batch.len())
+        };
+        assert_eq!(take(2, usize::MAX), Some(2));
+        // One is too large already, and goes by itself.
+        assert_eq!(take(9, 1), Some(1));
+        assert_eq!(
+            take(9, usize::MAX),
+            Some(2),
+            "not full, but waited for long enough"
+        );
+        queue.close();
+        assert_eq!(take(9, usize::MAX), None);
+    }
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use buildtap_decoder::event::Time;
 use buildtap_decoder::trace::{Call, Exchange};
 
-use super::rows::ClockOffset;
+use super::builds::ClockOffset;
 
 /// From a call's response headers: BuildKit sends `buildkit-current-timestamp` with `Status` and
 /// `ListenBuildHistory` since 0.12 (`control/control.go`). The way from the daemon is in it.

@@ -16,7 +16,9 @@
 //! What does not live here: how ids are made ([`super::ids`]), how a row reads (`rows`), where it
 //! belongs (`place`), who sends it ([`super::sink`]).
 
+mod builds;
 mod clock;
+mod found;
 mod open;
 mod origin;
 mod place;
@@ -30,20 +32,19 @@ use buildtap_decoder::event::{Closed, Time};
 use buildtap_decoder::redact::Regex;
 use buildtap_decoder::trace::{
     Build, BuildState, Call, CallState, Connection, Exchange, File, Finding, Id, Printed, Session,
-    Severity, Subject, Trace, Transfer, TransferState, Update, Wait,
+    Subject, Trace, Transfer, TransferState, Update, Wait,
 };
 use opentelemetry::KeyValue;
-use opentelemetry::trace::SpanId;
 
+use self::builds::ClockOffset;
 pub(crate) use self::clock::rfc3339;
 use self::open::Slices;
 use self::origin::Origins;
-use self::place::{Places, call_id, connection_id, exchange_id, session_id, transfer_id};
-use self::rows::ClockOffset;
+use self::place::{Places, call_id, connection_id, session_id, transfer_id};
 pub(crate) use self::rows::Words;
 use super::forward::Forward;
 use super::ids;
-use super::span::{Draft, Origin, Place, Span};
+use super::span::{Draft, Origin, Span};
 
 /// How long after a build was answered its last steps may still be reported.
 const AFTERWORD: Duration = Duration::from_secs(2);
@@ -51,8 +52,6 @@ const AFTERWORD: Duration = Duration::from_secs(2);
 const WAIT: Duration = Duration::from_millis(50);
 /// Rows that are held back together.
 const HELD: usize = 16_384;
-/// Findings that are kept for spans that go on.
-const FINDINGS: usize = 4_096;
 /// Lines of a step, bytes of a build's, and builds, whose output is kept until they are told.
 const PRINTS: usize = 200;
 const PRINT_BYTES: usize = 1 << 20;
@@ -665,200 +664,21 @@ impl Spans {
         let mut prints = self.printed.remove(&id).unwrap_or_default();
         for vertex in &row.vertices {
             let clock = self.clock;
-            if let Some(mut draft) = rows::vertex(self.words, &below, row, vertex, clock, now) {
+            if let Some(mut draft) = builds::vertex(self.words, &below, row, vertex, clock, now) {
                 if let Some((printed, left_out)) = prints.steps.remove(&vertex.digest) {
                     for line in printed {
-                        rows::printed(self.words, &line, vertex, &mut draft);
+                        builds::printed(self.words, &line, vertex, &mut draft);
                     }
                     draft.dropped_events(left_out);
                 }
                 out.push(draft.finish(&origin));
             }
         }
-        let mut draft = rows::build(self.words, &place, row, self.clock, now);
+        let mut draft = builds::build(self.words, &place, row, self.clock, now);
         self.found(trace, Subject::Build(id), &mut draft);
         if row.state == BuildState::Open {
             self.waits(trace, Subject::Build(id), now, &mut draft);
         }
         out.push(draft.finish(&origin));
-    }
-
-    fn finding(&mut self, trace: &Trace, id: Id<Finding>, out: &mut Vec<Span>) {
-        let Some(row) = trace.findings.get(id) else {
-            return;
-        };
-        if !self.is_over(trace, row.subject) {
-            if self.findings_count < FINDINGS {
-                self.findings.entry(key(row.subject)).or_default().push(id);
-                self.findings_count += 1;
-            }
-            return;
-        }
-        // The span at fault is told already: this one hangs below it.
-        let Some((place, at_fault, connection)) = self.place_of(trace, row.subject, true) else {
-            return;
-        };
-        let span = ids::below(at_fault, "finding", id.number());
-        let below = place.below(at_fault);
-        let mut draft = Draft::new(
-            &below,
-            span,
-            format!("finding {}", row.code),
-            row.at,
-            row.at,
-        );
-        draft.extend(self.say(row));
-        if row.severity == Severity::Error {
-            draft.error(&self.summary(row));
-        }
-        let origin = match connection {
-            Some(connection) => self.origins.of(trace, connection),
-            None => self.origins.nobody(),
-        };
-        out.push(draft.finish(&origin));
-    }
-
-    /// The findings about a span, as its events.
-    fn found(&mut self, trace: &Trace, subject: Subject, draft: &mut Draft) {
-        let Some(found) = self.findings.remove(&key(subject)) else {
-            return;
-        };
-        self.findings_count = self.findings_count.saturating_sub(found.len());
-        for row in found.into_iter().filter_map(|id| trace.findings.get(id)) {
-            self.tell_finding(row, draft);
-        }
-    }
-
-    fn tell_finding(&self, row: &Finding, draft: &mut Draft) {
-        draft.event(row.at, format!("finding {}", row.code), self.say(row));
-        if row.severity == Severity::Error {
-            draft.error(&self.summary(row));
-        }
-    }
-
-    fn summary(&self, row: &Finding) -> String {
-        match self.words.prose(&row.summary) {
-            Some(summary) => format!("{}: {summary}", row.code),
-            None => row.code.to_owned(),
-        }
-    }
-
-    fn say(&self, row: &Finding) -> Vec<KeyValue> {
-        let mut said = vec![
-            KeyValue::new("buildkit.finding.code", row.code),
-            KeyValue::new("buildkit.finding.severity", row.severity.as_str()),
-        ];
-        let waits = row
-            .waiting_on
-            .map(|side| KeyValue::new("buildkit.wait.side", side.as_str()));
-        said.extend(waits);
-        if let Some(summary) = self.words.prose(&row.summary) {
-            said.push(KeyValue::new(
-                "buildkit.finding.summary",
-                summary.into_owned(),
-            ));
-        }
-        said.push(KeyValue::new("buildkit.finding.advice", row.advice.clone()));
-        let evidence: Vec<_> = row
-            .evidence
-            .iter()
-            .filter_map(|text| self.words.prose(text))
-            .collect();
-        if !evidence.is_empty() {
-            let evidence = super::span::texts(evidence.iter().map(|text| &**text));
-            said.push(KeyValue::new("buildkit.finding.evidence", evidence));
-        }
-        said
-    }
-
-    /// Whether a span was told already in its final form.
-    fn is_over(&self, trace: &Trace, subject: Subject) -> bool {
-        match subject {
-            Subject::Connection(id) => !self.open.connections.contains(&id),
-            Subject::Session(id) => !self.open.sessions.contains(&id),
-            Subject::Call(id) => {
-                !self.open.calls.contains(&id)
-                    && !self.is_held(|row| matches!(row, Held::Call(held) if *held == id))
-            }
-            Subject::Exchange(id) => {
-                !self.open.exchanges.contains(&id)
-                    && !self.is_held(|row| matches!(row, Held::Exchange(held) if *held == id))
-            }
-            Subject::Transfer(id) => {
-                let row = trace.transfers.get(id);
-                row.is_none_or(|row| row.state != TransferState::Open)
-                    && !self.is_held(|row| matches!(row, Held::Transfer(held) if *held == id))
-            }
-            Subject::Build(id) => !self.open.builds.contains(&id) && !self.ending.contains(&id),
-        }
-    }
-
-    fn is_held(&self, wanted: impl Fn(&Held) -> bool) -> bool {
-        self.held.values().flatten().any(wanted)
-    }
-
-    /// The same, if it need not be decided.
-    fn known_place_of(
-        &mut self,
-        trace: &Trace,
-        subject: Subject,
-    ) -> Option<(Place, SpanId, Option<Id<Connection>>)> {
-        self.place_of(trace, subject, false)
-    }
-
-    /// Where the span of something is, its id, and the connection that it was seen on.
-    fn place_of(
-        &mut self,
-        trace: &Trace,
-        subject: Subject,
-        decide: bool,
-    ) -> Option<(Place, SpanId, Option<Id<Connection>>)> {
-        let places = &mut self.places;
-        Some(match subject {
-            Subject::Connection(id) => {
-                let row = trace.connections.get(id)?;
-                let place = places.of_connection(trace, row, decide)?;
-                (place, connection_id(row), Some(id))
-            }
-            Subject::Session(id) => {
-                let row = trace.sessions.get(id)?;
-                let place = places.of_session(trace, row, decide)?;
-                (place, session_id(row), Some(row.connection))
-            }
-            Subject::Call(id) => {
-                let row = trace.calls.get(id)?;
-                let place = places.of_call(trace, row, decide)?;
-                (place, call_id(row), Some(row.connection))
-            }
-            Subject::Exchange(id) => {
-                let row = trace.exchanges.get(id)?;
-                let place = places.of_exchange(trace, row, decide)?;
-                (place, exchange_id(row), Some(row.connection))
-            }
-            Subject::Transfer(id) => {
-                let row = trace.transfers.get(id)?;
-                let place = places.of_transfer(trace, row, decide)?;
-                let call = trace.calls.get(row.call);
-                (place, transfer_id(row), call.map(|call| call.connection))
-            }
-            Subject::Build(id) => {
-                let row = trace.builds.get(id)?;
-                let call = row.call.and_then(|id| trace.calls.get(id));
-                let connection = call.map(|call| call.connection);
-                (places.of_build(trace, row), ids::of_build(row), connection)
-            }
-        })
-    }
-}
-
-/// A key by which what was found of something is looked up.
-fn key(subject: Subject) -> (u8, u64) {
-    match subject {
-        Subject::Connection(id) => (0, id.number()),
-        Subject::Session(id) => (1, id.number()),
-        Subject::Call(id) => (2, id.number()),
-        Subject::Exchange(id) => (3, id.number()),
-        Subject::Transfer(id) => (4, id.number()),
-        Subject::Build(id) => (5, id.number()),
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use buildtap_decoder::event::Time;
 use buildtap_decoder::obligation::{State, chain};
 use buildtap_decoder::trace::{
-    Build, Call, Exchange, Id, Session, Subject, Trace, Transfer, TransferState,
+    Build, Call, CallState, Exchange, Id, Session, Subject, Trace, Transfer, TransferState, Update,
 };
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanId;
@@ -70,8 +70,61 @@ fn stands_for_another(row: &Call) -> bool {
 }
 
 impl Spans {
-    /// Tells of what is open at `now`, if it is time to. To be called about once a second.
+    /// Tells of what is open at `now`, if it is time to. To be called about once a second, when all
+    /// updates were taken.
     pub fn open(&mut self, trace: &Trace, now: Time, out: &mut Vec<Span>) {
+        let before = out.len();
+        self.missed(trace, now, out);
+        self.cut_all(trace, now, out);
+        self.mask(&mut out[before..]);
+    }
+
+    /// Tells of what has ended although no update said so: those are dropped when they pile up.
+    fn missed(&mut self, trace: &Trace, now: Time, out: &mut Vec<Span>) {
+        let mut missed = Vec::new();
+        self.open.calls.retain(|id| {
+            let is_open = |row: &Call| row.state == CallState::Open;
+            let stays = trace.calls.get(*id).is_some_and(is_open);
+            missed.extend((!stays).then_some(Update::CallEnded(*id)));
+            stays
+        });
+        self.open.exchanges.retain(|id| {
+            let stays = trace
+                .exchanges
+                .get(*id)
+                .is_some_and(|row| row.end.is_none());
+            missed.extend((!stays).then_some(Update::ExchangeEnded(*id)));
+            stays
+        });
+        for id in &self.open.sessions {
+            if trace
+                .sessions
+                .get(*id)
+                .is_none_or(|row| row.closed.is_some())
+            {
+                missed.push(Update::SessionClosed(*id));
+            }
+        }
+        for id in &self.open.builds {
+            if trace.builds.get(*id).is_none_or(|row| row.end.is_some()) {
+                missed.push(Update::BuildEnded(*id));
+            }
+        }
+        for id in &self.open.connections {
+            if trace
+                .connections
+                .get(*id)
+                .is_none_or(|row| row.closed.is_some())
+            {
+                missed.push(Update::ConnectionClosed(*id));
+            }
+        }
+        for update in missed {
+            self.take(trace, &update, now, out);
+        }
+    }
+
+    fn cut_all(&mut self, trace: &Trace, now: Time, out: &mut Vec<Span>) {
         let things = self.open_things(trace);
         self.slices.0.retain(|thing, _| things.contains_key(thing));
         let mut due = BTreeSet::new();
@@ -214,8 +267,8 @@ impl Spans {
                 (place, id, super::rows::route(row))
             }
             Thing::Transfer(transfer) => {
-                let name = transfer_name(trace.transfers.get(transfer)?);
-                (place, id, self.words.free(&name).into_owned())
+                let name = transfer_name(self.words, trace.transfers.get(transfer)?);
+                (place, id, name)
             }
             Thing::Step(build, at) => {
                 let build = trace.builds.get(build)?;
@@ -249,7 +302,7 @@ impl Spans {
 
     /// The findings about something that is open, which stay for its final span.
     fn standing(&self, trace: &Trace, subject: Option<Subject>, draft: &mut Draft) {
-        let found = subject.and_then(|subject| self.findings.get(&super::key(subject)));
+        let found = subject.and_then(|subject| self.findings.get(&super::found::key(subject)));
         for row in found
             .into_iter()
             .flatten()

@@ -6,6 +6,9 @@ use buildtap_decoder::trace::{Call, Id};
 use crate::model::Message;
 use crate::view::Context;
 
+/// Messages that are looked at for one drawing: the others have their turn with the next.
+const AT_ONCE: usize = 20_000;
+
 /// The places of the messages that are shown, as far as they were looked at.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
@@ -69,7 +72,8 @@ impl Kept {
             now: cx.now,
         };
         let count = cx.store.messages.count(call.id);
-        for place in self.looked_at..count {
+        let end = count.min(self.looked_at + AT_ONCE);
+        for place in self.looked_at..end {
             let Some(message) = cx.store.messages.of_call(call.id, place) else {
                 continue;
             };
@@ -81,7 +85,7 @@ impl Kept {
                 self.places.push(place);
             }
         }
-        self.looked_at = count;
+        self.looked_at = end;
     }
 
     /// Brings it up to date; says how many messages are shown.

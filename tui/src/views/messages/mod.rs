@@ -294,7 +294,14 @@ impl Messages {
             true => format!("{} in hex", count(all as u64, "byte")),
             false => {
                 let (start, end) = (self.marks.range.start, self.marks.range.end);
-                format!("bytes {start}–{} of {all}", end.saturating_sub(1))
+                let hidden = match parts.on(self.tree.selected()) {
+                    Some((_, part)) if part.node.kind == NodeKind::Secret => " · masked",
+                    Some((_, part)) if part.node.kind == NodeKind::Contents => {
+                        " · contents are not shown"
+                    }
+                    _ => "",
+                };
+                format!("bytes {start}–{} of {all}{hidden}", end.saturating_sub(1))
             }
         }
     }
