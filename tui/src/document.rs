@@ -81,4 +81,11 @@ Colours are those of your terminal; `NO_COLOR` is obeyed, and no meaning is in a
 
 const END: &str = "
 With the mouse: a click on a tab opens it, a click on a line goes there, a second one opens it, the wheel scrolls.
+
+## What it costs
+
+`cargo bench -p buildtap-tui` prints it. On a machine with two cores: of a capture of a million messages (44 MiB) the first
+screen is there after 55 ms and all of it after 3.4 s, in 125 MiB of memory; a picture takes less than 1 ms then. Live at
+50 000 messages a second it draws 20 pictures a second, and the decoder is held for at most 0.2 ms at a time. Messages are
+kept in a bounded table: of the oldest, beyond 160 MiB, the bytes go first.
 ";
