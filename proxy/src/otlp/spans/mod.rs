@@ -13,7 +13,7 @@
 //! known yet to which build it belongs is held back until it is, or its connection ends; what is
 //! held are ids of rows, in bounded number.
 //!
-//! What does not live here: how ids are made ([`super::ids`]), how a row reads (`rows`), where it
+//! What does not live here: how ids are made (`ids`), how a row reads (`rows`), where it
 //! belongs (`place`), who sends it ([`super::sink`]).
 
 mod builds;
