@@ -375,7 +375,7 @@ fn a_cancelled_build_is_summed_up_with_dockers_status() {
         &[
             "build 1 cancelled after ",
             "/build/cancel?… 200",
-            "nothing abnormal",
+            "cancelled-by-peer",
         ],
     );
 }
