@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use buildtap::demo;
-use buildtap::export::{ExportError, Exported, export};
+use buildtap::export::{ExportError, Exported, Form, export};
 use buildtap::record::about;
 use buildtap::tap::Tap;
 use buildtap_decoder::event::{Side, TapEvent, TapId, Time};
@@ -281,9 +281,9 @@ fn nothing_is_overwritten_in_vain() {
     fs::write(&to, "precious").unwrap();
 
     let capture = recorded("nested-local-export");
-    for name in ["trace.json", "nested.pcap", "nested", "a.zst"] {
-        let error = failed(&capture, &path(name));
-        assert!(error.contains("must end in .pcapng"), "{error}");
+    for name in ["trace.txt", "nested.pcap", "nested", "a.zst"] {
+        let error = Form::of(&path(name)).unwrap_err().to_string();
+        assert!(error.contains(".pcapng"), "{error}");
     }
     for (name, bytes) in [
         ("words.txt", "these are no packets"),

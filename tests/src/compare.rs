@@ -65,6 +65,12 @@ fn normalise(value: &mut Value, connections: &BTreeMap<u64, String>) {
                 }
             }
             fields.shift_remove("client_process");
+            // The line of a call is written when the call is over; whether a client has told the sender by then that it
+            // need not go on (RFC 9113 §8.1) is a matter of microseconds.
+            let told = fields.get("reset").and_then(|reset| reset["code"].as_str());
+            if told == Some("NO_ERROR") {
+                fields.insert("reset".into(), Value::Null);
+            }
             fields.retain(|name, value| !name.ends_with("_ns") && !is_time(value));
             if let Some(connection) = fields.get_mut("connection")
                 && let Some(name) = connection.as_u64().and_then(|id| connections.get(&id))

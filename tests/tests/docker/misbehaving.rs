@@ -89,7 +89,11 @@ fn a_client_that_does_not_answer_a_request_is_named() {
     let Some(mut bed) = Bed::new(Flavour::Bookworm, &["--stall-after", "1s"]) else {
         return;
     };
-    let script = healthy()
+    // The daemon has what it has seen before, and would ask for nothing.
+    let nonce = format!("{:?}", Instant::now());
+    let mut script = healthy();
+    script.context = Tree::new().text("a.txt", &nonce).text("b.txt", &nonce);
+    let script = script
         .rule(Rule::new(Step::SendData, Action::Hang).scope("context"))
         .give_up_after(Duration::from_secs(5));
     let start = Instant::now();
