@@ -52,8 +52,12 @@ install_receiver() {
     fi
     printf 'fetching %s into %s\n' "$receiver" "$dir"
     rm -rf "$dir"
-    python3 -m venv "$dir"
-    "$dir/bin/pip" install --quiet --disable-pip-version-check "$receiver"
+    # Nobody who has no index of Python packages has to: the tests that need the receiver say that they are skipped.
+    if ! python3 -m venv "$dir" || ! "$dir/bin/pip" install --quiet --disable-pip-version-check "$receiver"; then
+        rm -rf "$dir"
+        printf 'install.sh: cannot fetch %s: tests with it are skipped\n' "$receiver" >&2
+        return 0
+    fi
     ln -sf "$(find "$dir/lib" -name rotel-agent -type f | head -n 1)" "$dir/bin/rotel-agent"
     "$dir/bin/rotel-agent" --version >/dev/null || die "the receiver in $dir does not run on this machine"
     printf '%s\n' "$receiver" >"$dir/complete"
