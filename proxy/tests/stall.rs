@@ -119,8 +119,13 @@ fn a_build_that_hangs_is_ended_and_explained() {
     let diagnosis: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(code, 3, "{diagnosis:#}");
     let found = diagnosis["findings"].as_array().unwrap();
-    assert_eq!(found.len(), 1, "{diagnosis:#}");
-    assert_eq!(found[0]["code"], "packets-read-as-bytes");
+    assert_eq!(found[0]["code"], "packets-read-as-bytes", "{diagnosis:#}");
+    // Which connection of the command ends first is a matter of chance.
+    let after = found.iter().skip(1).map(|found| &found["code"]);
+    assert!(
+        after.clone().all(|code| code == "cancelled-by-peer"),
+        "{diagnosis:#}"
+    );
     assert_eq!(found[0]["waiting_on"], "client");
     assert_eq!(found[0]["client"]["messages"], 0);
     assert!(
