@@ -106,30 +106,15 @@ fn an_export_that_is_given_up_at_once() {
     assert_eq!(scene.codes(), ["packets-read-as-bytes"]);
 }
 
-/// An archive of 100,000 bytes, of which the daemon sends as much as the window of the stream
-/// takes.
-fn archive_without_a_window() -> Scene {
+fn unread_archive() -> Scene {
     let mut scene = Scene::new();
-    scene.on(1, |talk| {
-        upgrade(talk, "s1", &[FILE_SEND]);
-        talk.0.truncate(2);
-        talk.say(Daemon, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        talk.frame(Daemon, 4, 0, 0, &[]).frame(Client, 4, 0, 0, &[]);
-        talk.call(Daemon, 1, FILE_SEND, &[]).accept(Client, 1);
-        let contents = BytesMessage {
-            data: vec![7; 100_000].into(),
-        };
-        let whole = grpc(&contents.encode_to_vec());
-        for part in whole[..65_535].chunks(16 << 10) {
-            talk.frame(Daemon, 0, 0, 1, part);
-        }
-    });
+    scene.on(1, archive_without_a_window);
     scene
 }
 
 #[test]
 fn an_archive_that_nobody_reads() {
-    let mut scene = archive_without_a_window();
+    let mut scene = unread_archive();
     assert_eq!(scene.wait(4).codes(), [""; 0]);
     let finding = scene.wait(2).finding().clone();
     assert_eq!(
@@ -137,7 +122,7 @@ fn an_archive_that_nobody_reads() {
         ("flow-control-stall", Some(Client))
     );
     // With a window the daemon may be busy making the archive.
-    let mut scene = archive_without_a_window();
+    let mut scene = unread_archive();
     scene.on(1, |talk| {
         for stream_id in [0, 1] {
             talk.frame(Client, 8, 0, stream_id, &1000u32.to_be_bytes());
@@ -145,7 +130,7 @@ fn an_archive_that_nobody_reads() {
     });
     assert_eq!(scene.wait(60).codes(), [""; 0]);
     // A WINDOW_UPDATE may have been among what is missing.
-    let mut scene = archive_without_a_window();
+    let mut scene = unread_archive();
     gap(&mut scene, 1, Client);
     assert_eq!(scene.wait(60).codes(), ["not-decoded"]);
 }

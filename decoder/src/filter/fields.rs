@@ -1,5 +1,7 @@
 //! What can be asked for: the one table that checking, completion and the document are made from.
 
+use crate::protocol::grpc_status::CODE_NAMES;
+
 /// What the values of a field are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
@@ -109,28 +111,15 @@ const METHODS: &[&str] = &[
     "Status",
 ];
 
-/// The codes of gRPC (`grpc/status.md` of the gRPC specification), and what stands in the place
-/// of one for a call that ended without.
-const STATUSES: &[&str] = &[
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-    "RESET",
-];
+/// The codes of gRPC, and what stands in the place of one for a call that ended without.
+const STATUSES: &[&str] = &statuses();
+
+const fn statuses() -> [&'static str; CODE_NAMES.len() + 1] {
+    let mut all = ["RESET"; CODE_NAMES.len() + 1];
+    let (codes, _) = all.split_at_mut(CODE_NAMES.len());
+    codes.copy_from_slice(&CODE_NAMES);
+    all
+}
 
 macro_rules! fields {
     ($($variant:ident $name:literal $kind:expr, $searched:literal, $help:literal;)*) => {

@@ -22,7 +22,7 @@ use super::llb;
 pub const MAX_DETAILS: usize = 256;
 
 /// The names of the status codes, by number (grpc `doc/statuscodes.md`).
-const CODE_NAMES: [&str; 17] = [
+pub(crate) const CODE_NAMES: [&str; 17] = [
     "OK",
     "CANCELLED",
     "UNKNOWN",

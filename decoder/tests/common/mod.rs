@@ -7,6 +7,7 @@ pub(crate) mod scene;
 use buildtap_decoder::event::{Closed, Endpoints, Side, TapEvent, TapId, Time};
 use buildtap_decoder::{Decoder, Options};
 use buildtap_proto::fsutil::types::{Packet, Stat, packet::PacketType};
+use buildtap_proto::moby::buildkit::v1::BytesMessage;
 use prost::Message;
 
 pub(crate) use Side::{Client, Daemon};
@@ -264,4 +265,21 @@ pub(crate) fn local_export(files: u32, size: usize) -> Talk {
     talk.packet(Daemon, 1, &plain(PacketType::PacketFin, 0));
     talk.frame(Daemon, 3, 0, 1, &8u32.to_be_bytes());
     talk
+}
+
+/// A session whose client exports an archive of 100,000 bytes, of which the daemon sends as much as
+/// the window of the stream takes.
+pub(crate) fn archive_without_a_window(talk: &mut Talk) {
+    upgrade(talk, "s1", &[FILE_SEND]);
+    talk.0.truncate(2);
+    talk.say(Daemon, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    talk.frame(Daemon, 4, 0, 0, &[]).frame(Client, 4, 0, 0, &[]);
+    talk.call(Daemon, 1, FILE_SEND, &[]).accept(Client, 1);
+    let contents = BytesMessage {
+        data: vec![7; 100_000].into(),
+    };
+    let whole = grpc(&contents.encode_to_vec());
+    for part in whole[..65_535].chunks(16 << 10) {
+        talk.frame(Daemon, 0, 0, 1, part);
+    }
 }

@@ -54,20 +54,7 @@ fn an_archive_that_is_not_ended() {
 fn an_image_that_the_engine_does_not_load() {
     let play = |load: bool, blocked: bool| {
         let mut scene = Scene::new();
-        scene.on(1, |talk| {
-            upgrade(talk, "s1", &[FILE_SEND]);
-            talk.0.truncate(2);
-            talk.say(Daemon, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-            talk.frame(Daemon, 4, 0, 0, &[]).frame(Client, 4, 0, 0, &[]);
-            talk.call(Daemon, 1, FILE_SEND, &[]).accept(Client, 1);
-            let contents = BytesMessage {
-                data: vec![7; 100_000].into(),
-            };
-            let whole = grpc(&contents.encode_to_vec());
-            for part in whole[..65_535].chunks(16 << 10) {
-                talk.frame(Daemon, 0, 0, 1, part);
-            }
-        });
+        scene.on(1, archive_without_a_window);
         if load {
             scene.on(2, |talk| {
                 talk.say(

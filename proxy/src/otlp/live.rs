@@ -12,7 +12,7 @@ use super::metrics::Metrics;
 use super::sink::{Sent, Sink};
 use super::span::Span;
 use super::spans::Spans;
-use crate::view::{HOLD, View};
+use crate::view::View;
 use crate::watch::Show;
 
 /// Makes spans, and sends them.
@@ -116,19 +116,13 @@ impl Shown {
 
 impl Show for Shown {
     fn render(&mut self, decoder: &mut Decoder) {
-        let begun = Instant::now();
-        self.view.at(decoder.now());
-        while begun.elapsed() < HOLD {
-            let Some(update) = decoder.take_update() else {
-                break;
-            };
-            if !self.broken {
-                self.view.update(decoder.trace(), &update);
-            }
-            if let Some(live) = &mut self.live {
-                live.update(decoder.trace(), decoder.now(), &update);
-            }
-        }
+        let live = &mut self.live;
+        self.view
+            .take(decoder, !self.broken, &mut |trace, now, update| {
+                if let Some(live) = live {
+                    live.update(trace, now, update);
+                }
+            });
         if let Some(live) = &mut self.live {
             live.look(decoder);
         }

@@ -162,8 +162,29 @@ fn describe(describer: &Describer, call: &Call, message: &Message) -> Option<ser
 }
 
 impl View {
+    /// Takes the updates that wait, for as long as the decoder may be held, and renders them if
+    /// they are `shown`. `each` is told of every one with the time it is.
+    pub(crate) fn take(
+        &mut self,
+        decoder: &mut Decoder,
+        shown: bool,
+        each: &mut dyn FnMut(&Trace, Time, &Update),
+    ) {
+        let begun = Instant::now();
+        self.at(decoder.now());
+        while begun.elapsed() < HOLD {
+            let Some(update) = decoder.take_update() else {
+                break;
+            };
+            if shown {
+                self.update(decoder.trace(), &update);
+            }
+            each(decoder.trace(), decoder.now(), &update);
+        }
+    }
+
     /// It is `now`: to be told before the updates of that moment.
-    pub(crate) fn at(&mut self, now: Time) {
+    fn at(&mut self, now: Time) {
         match &mut self.form {
             Form::Text {
                 keep: Some(keep), ..
@@ -174,7 +195,7 @@ impl View {
     }
 
     /// Renders what one update says.
-    pub(crate) fn update(&mut self, trace: &Trace, update: &Update) {
+    fn update(&mut self, trace: &Trace, update: &Update) {
         let View {
             describer,
             form,
@@ -204,14 +225,7 @@ impl View {
 
 impl Show for View {
     fn render(&mut self, decoder: &mut Decoder) {
-        let begun = Instant::now();
-        self.at(decoder.now());
-        while begun.elapsed() < HOLD {
-            let Some(update) = decoder.take_update() else {
-                break;
-            };
-            self.update(decoder.trace(), &update);
-        }
+        self.take(decoder, true, &mut |_, _, _| {});
     }
 
     fn write(&mut self) -> io::Result<()> {

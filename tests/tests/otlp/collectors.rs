@@ -7,41 +7,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use buildtap_fixtures::peers::client::Outcome;
-use buildtap_fixtures::peers::net::{Address, Listener};
 use buildtap_fixtures::peers::scenario::{self, Scene};
 use buildtap_tests::process::Finished;
-use buildtap_tests::program::Proxy;
 use buildtap_tests::unwrapped;
-use tempfile::TempDir;
+
+use crate::stage::Stage;
 
 /// Bytes each way: enough that what disturbs the relay takes time.
 const VOLUME: u64 = 8 << 20;
 
 /// Plays a scene through `buildtap proxy`, and says how it went, how long it took, and how long buildtap took to end.
 fn play(scene: Scene, arguments: &[&str]) -> (Outcome, Duration, Finished, Duration) {
-    let home = TempDir::new().unwrap();
-    let path = |name: &str| format!("unix://{}", home.path().join(name).display());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let upstream = Address::Unix(home.path().join("daemon.sock"));
-    let listener = runtime.block_on(Listener::bind(&upstream)).unwrap();
-    let daemon = runtime.spawn(scenario::daemon(listener, scene.daemon));
-    let proxy = Proxy::start(
-        home.path(),
-        &path("tap.sock"),
-        &path("daemon.sock"),
-        arguments,
-    );
-    let tap = Address::Unix(home.path().join("tap.sock"));
+    let stage = Stage::new(scene.daemon, arguments);
     let begun = Instant::now();
-    let outcome = runtime.block_on(scenario::client(&tap, scene.client));
+    let outcome = stage
+        .runtime
+        .block_on(scenario::client(&stage.tap, scene.client));
     let took = begun.elapsed();
-    daemon.abort();
+    stage.daemon.abort();
     let begun = Instant::now();
-    let finished = proxy.process.interrupt().success();
+    let finished = stage.proxy.process.interrupt().success();
     (outcome, took, finished, begun.elapsed())
 }
 

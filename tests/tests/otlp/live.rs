@@ -2,11 +2,10 @@
 
 use std::thread;
 
-use buildtap_fixtures::peers::net::{Address, Listener};
 use buildtap_fixtures::peers::scenario;
-use buildtap_tests::program::Proxy;
 use buildtap_tests::receiver::{Receiver, Span};
-use tempfile::TempDir;
+
+use crate::stage::Stage;
 
 fn find<'a>(spans: &'a [Span], name: &str) -> Option<&'a Span> {
     spans.iter().find(|span| span.name.starts_with(name))
@@ -28,23 +27,17 @@ fn a_hang_is_seen_while_it_hangs() {
     let Some(receiver) = Receiver::start() else {
         return;
     };
-    let home = TempDir::new().unwrap();
-    let at = |name: &str| format!("unix://{}", home.path().join(name).display());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let upstream = Address::Unix(home.path().join("daemon.sock"));
-    let listener = runtime.block_on(Listener::bind(&upstream)).unwrap();
     let scene = scenario::demo_hang();
     let client = scene
         .client
         .give_up_after(std::time::Duration::from_secs(20));
-    runtime.spawn(scenario::daemon(listener, scene.daemon));
-    let arguments = ["--otlp", &receiver.grpc];
-    let proxy = Proxy::start(home.path(), &at("tap.sock"), &at("daemon.sock"), &arguments);
-    let tap = Address::Unix(home.path().join("tap.sock"));
+    let Stage {
+        runtime,
+        proxy,
+        tap,
+        _home,
+        ..
+    } = Stage::new(scene.daemon, &["--otlp", &receiver.grpc]);
     let client = thread::spawn(move || runtime.block_on(scenario::client(&tap, client)));
 
     let waiting = "still open: FileSend exporter 0 (local), waiting for client: REQ for 4 files";

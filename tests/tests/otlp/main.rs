@@ -4,4 +4,5 @@ mod collectors;
 mod docker;
 mod export;
 mod live;
+mod stage;
 mod tls;

@@ -10,7 +10,6 @@ use buildtap::command::{self, Listening, ProxyOptions, RunOptions};
 use buildtap::demo;
 use buildtap::diagnose::Diagnosis;
 use buildtap::error::{Error, STALLED};
-use buildtap::notice::Notices;
 use buildtap::output::Output;
 use buildtap::pane;
 use buildtap::screen;
@@ -22,7 +21,7 @@ use buildtap_fixtures::peers::scenario;
 use buildtap_tui::model::Progress;
 
 use crate::signals;
-use crate::watching::{Recording, Watched, Watching, live, open_screen};
+use crate::watching::{Recording, Watched, Watching, live, notices, open_screen};
 
 pub(crate) async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
     if let Some(limit) = args.fail_on_stall {
@@ -30,28 +29,22 @@ pub(crate) async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
         args.view.stall_after = args.view.stall_after.min(limit);
     }
     let environment = Environment::of_process();
+    let upstreams = upstream::resolve(&environment, args.upstream.as_ref())?;
+    let record = args.recording.record.as_deref();
+    let screen = match args.tui {
+        true => Some(open_screen(named(&args.command), &args.view, record)?),
+        false => None,
+    };
     let options = RunOptions {
         command: args.command,
-        upstreams: upstream::resolve(&environment, args.upstream.as_ref())?,
+        upstreams,
         socket_parent: command::socket_parent(&environment),
-        notices: Notices::stderr(),
-    };
-    let screen = match args.tui {
-        true => Some(open_screen(named(&options.command), &args.view)?),
-        false => None,
+        notices: notices(screen.as_ref()),
     };
     let shared = screen
         .as_ref()
         .map(|(screen, _)| Arc::clone(screen.shared()));
     let left = screen.as_ref().map(|(screen, _)| screen.left());
-    let mut options = options;
-    if let Some((screen, _)) = &screen {
-        options.notices = screen.notices();
-    }
-    if let Some((screen, _)) = &screen {
-        let recording = args.recording.record.as_deref();
-        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
-    }
     let mask = args.recording.redaction.mask.clone();
     let recording = Recording::start(
         args.recording,
@@ -157,29 +150,23 @@ pub(crate) async fn nothing_moves(
 
 pub(crate) async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
     let environment = Environment::of_process();
+    let upstreams = upstream::resolve(&environment, args.upstream.as_ref())?;
+    let mut signals = signals()?;
+    let record = args.recording.record.as_deref();
+    let screen = match args.tui {
+        true => Some(open_screen("proxy".into(), &args.view, record)?),
+        false => None,
+    };
     let options = ProxyOptions {
         listen: args.listen,
         allow_remote: args.allow_remote,
-        upstreams: upstream::resolve(&environment, args.upstream.as_ref())?,
+        upstreams,
         socket_parent: command::socket_parent(&environment),
-        notices: Notices::stderr(),
+        notices: notices(screen.as_ref()),
     };
-    let mut signals = signals()?;
-    let screen = match args.tui {
-        true => Some(open_screen("proxy".into(), &args.view)?),
-        false => None,
-    };
-    let mut options = options;
-    if let Some((screen, _)) = &screen {
-        options.notices = screen.notices();
-    }
     let left = screen
         .as_ref()
         .map(|(screen, _)| (screen.listening(), screen.left()));
-    if let Some((screen, _)) = &screen {
-        let recording = args.recording.record.as_deref();
-        screen.saving_from(recording, &args.view.schemas, args.view.show_secrets)?;
-    }
     let mask = args.recording.redaction.mask.clone();
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
     let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
@@ -208,7 +195,7 @@ pub(crate) async fn play(args: DemoArgs) -> Result<ExitCode, Error> {
         Scenario::Hang => scenario::demo_hang(),
     };
     let screen = match args.tui {
-        true => Some(open_screen("demo".into(), &args.view)?),
+        true => Some(open_screen("demo".into(), &args.view, None)?),
         false => None,
     };
     let left = screen.as_ref().map(|(screen, _)| screen.left());

@@ -213,12 +213,23 @@ pub(crate) fn output_file(path: &Path) -> Result<Output, Error> {
     })
 }
 
-/// Takes the terminal.
-pub(crate) fn open_screen(name: String, args: &ViewArgs) -> Result<(Screen, LiveFeed), Error> {
+/// Takes the terminal. Parts of what is recorded to `record` can be saved from there.
+pub(crate) fn open_screen(
+    name: String,
+    args: &ViewArgs,
+    record: Option<&Path>,
+) -> Result<(Screen, LiveFeed), Error> {
     if !screen::is_possible() {
         return Err(Error::NoTerminal);
     }
-    Screen::open(name, &args.schemas, args.show_secrets)
+    let (screen, feed) = Screen::open(name, &args.schemas, args.show_secrets)?;
+    screen.saving_from(record, &args.schemas, args.show_secrets)?;
+    Ok((screen, feed))
+}
+
+/// Where notices go.
+pub(crate) fn notices(screen: Option<&(Screen, LiveFeed)>) -> Notices {
+    screen.map_or_else(Notices::stderr, |(screen, _)| screen.notices())
 }
 
 /// Begins to send spans, if that is wanted.
