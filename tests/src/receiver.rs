@@ -4,9 +4,11 @@
 //! what was sent, not ours.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
@@ -20,6 +22,7 @@ pub struct Receiver {
     pub grpc: String,
     /// Where it takes OTLP/HTTP.
     pub http: String,
+    markers: AtomicUsize,
     _home: TempDir,
 }
 
@@ -90,20 +93,60 @@ impl Receiver {
             .current_dir(home.path());
         let process = Process::start(&mut command);
         crate::wait_for("the receiver to listen", || {
-            let connects = |port| std::net::TcpStream::connect(address(port)).ok();
+            let connects = |port| TcpStream::connect(address(port)).ok();
             connects(grpc).and(connects(http))
         });
         Some(Receiver {
             process,
             grpc: format!("http://{}", address(grpc)),
             http: format!("http://{}", address(http)),
+            markers: AtomicUsize::new(0),
             _home: home,
         })
     }
 
-    /// What it has received so far.
+    /// All that it has acknowledged until now.
+    ///
+    /// It prints what it took some time after it said that it did, and line by line: a span of the test's own, sent
+    /// behind all others, tells when the rest is there.
     pub fn spans(&self) -> Vec<Span> {
-        spans(&self.process.stdout())
+        let marker = format!("marker {}", self.markers.fetch_add(1, Ordering::Relaxed));
+        self.send(&marker);
+        crate::wait_for("the receiver to print all it took", || {
+            let mut spans = self.printed();
+            let at = spans.iter().position(|span| span.name == marker)?;
+            spans.truncate(at);
+            spans.retain(|span| !span.name.starts_with("marker "));
+            Some(spans)
+        })
+    }
+
+    /// What it has printed so far, in whole lines: the last span may miss some.
+    fn printed(&self) -> Vec<Span> {
+        let text = self.process.stdout();
+        let (lines, _) = text.rsplit_once('\n').unwrap_or_default();
+        spans(lines)
+    }
+
+    fn send(&self, name: &str) {
+        let span = serde_json::json!({
+            "traceId": "0123456789abcdef0123456789abcdef", "spanId": "0123456789abcdef", "name": name,
+            "kind": 1, "startTimeUnixNano": "1", "endTimeUnixNano": "2",
+        });
+        let body =
+            serde_json::json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] })
+                .to_string();
+        let address = self.http.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).expect("the receiver listens");
+        let head = format!(
+            "POST /v1/traces HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nConnection: close\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut answer = String::new();
+        stream.write_all((head + &body).as_bytes()).expect("sent");
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     /// What it says of metrics so far, in its own words.
@@ -113,7 +156,11 @@ impl Receiver {
 
     /// Waits until it has received what is wanted, and gives all spans.
     pub fn wait_for_spans(&self, what: &str, enough: impl Fn(&[Span]) -> bool) -> Vec<Span> {
-        crate::wait_for(what, || Some(self.spans()).filter(|spans| enough(spans)))
+        crate::wait_for(what, || {
+            let spans = self.printed();
+            enough(&spans).then_some(())
+        });
+        self.spans()
     }
 }
 
