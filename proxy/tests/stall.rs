@@ -109,6 +109,7 @@ fn a_build_that_hangs_is_ended_and_explained() {
         lines.next(),
         Some("✗ error  packets-read-as-bytes  waits for the client")
     );
+    assert!(!told.contains("cancelled"), "it was not the client: {told}");
     assert!(
         why.contains("buildtap explain packets-read-as-bytes"),
         "{why}"

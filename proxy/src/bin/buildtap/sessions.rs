@@ -129,6 +129,8 @@ pub(crate) async fn nothing_moves(
         tokio::time::sleep(stall::POLL).await;
         let found = tap.with(|decoder| {
             let (_, silence) = patience.exhausted(decoder.trace(), decoder.now())?;
+            // What the end of the command brings with it is our doing.
+            decoder.find_no_more();
             Some((silence, Diagnosis::new(decoder.trace())))
         });
         if let Some((silence, found)) = found {
