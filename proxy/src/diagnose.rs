@@ -460,6 +460,12 @@ const FOLLOWS: &[Follows] = &[
         causes: &[WAITS, BREACHES, HEALTH, GONE, &["goaway"]],
     },
     Follows {
+        // Whoever waits in vain gives up.
+        effects: &["cancelled-by-peer"],
+        near: Near::Build,
+        causes: &[WAITS, GONE],
+    },
+    Follows {
         effects: &["build-failed", "build-error-in-stream"],
         near: Near::Build,
         causes: &[WAITS, BREACHES, HEALTH, CALLS, WHOLE, GONE],

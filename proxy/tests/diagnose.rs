@@ -69,7 +69,12 @@ fn assert_only(found: &[(&str, Vec<&str>)], cause: &str) {
     let [(code, effects)] = found else {
         panic!("{found:?}");
     };
-    let usual = ["session-closed-early", "call-failed", FAILED];
+    let usual = [
+        "session-closed-early",
+        "call-failed",
+        "cancelled-by-peer",
+        FAILED,
+    ];
     assert_eq!(*code, cause);
     assert!(effects.iter().all(|it| usual.contains(it)), "{found:?}");
 }
