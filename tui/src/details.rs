@@ -95,8 +95,8 @@ fn call(cx: &Context<'_>, row: &Call) -> Vec<Line> {
         };
         if about {
             line(
-                finding.code,
-                finding.summary.clone(),
+                words::severity(finding.severity),
+                format!("{}: {}", finding.code, finding.summary),
                 palette.severity(finding.severity),
             );
             line("", format!("→ {}", finding.advice), palette.good());
