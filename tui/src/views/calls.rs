@@ -151,8 +151,7 @@ impl View for Calls {
     }
 
     fn selected(&self, cx: &Context<'_>) -> Option<Subject> {
-        self.call(cx, self.list.selected())
-            .map(|call| Subject::Call(call.id))
+        self.subject(cx, self.list.selected())
     }
 
     fn click(&mut self, at: Position, cx: &Context<'_>) -> Outcome {
@@ -178,6 +177,10 @@ impl View for Calls {
         };
         let ending = words::ending(cx.store.trace(), call);
         format!("{} {} {ending}", call.id, words::call(call))
+    }
+
+    fn subject(&self, cx: &Context<'_>, line: usize) -> Option<Subject> {
+        self.call(cx, line).map(|call| Subject::Call(call.id))
     }
 
     fn cursor(&self) -> usize {

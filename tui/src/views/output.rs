@@ -1,6 +1,7 @@
 //! What the command prints, in a terminal of its own; without one, what was said for people on
 //! the way, and what buildtap has to say of itself.
 
+use buildtap_decoder::trace::Text;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -16,6 +17,13 @@ pub(super) struct Output {
     list: List,
     /// Lines that one has scrolled up.
     up: usize,
+}
+
+/// The text on a line: notes stand above the first.
+fn text<'a>(cx: &Context<'a>, line: usize) -> Option<&'a Text> {
+    cx.store
+        .texts()
+        .nth(line.checked_sub(cx.store.notes.len())?)
 }
 
 impl Output {
@@ -47,8 +55,8 @@ impl View for Output {
             }
             return;
         }
-        let (notes, texts) = (&cx.store.notes, &cx.store.texts);
-        let len = notes.len() + texts.len();
+        let notes = &cx.store.notes;
+        let len = self.lines(cx);
         if len == 0 {
             Pen::new(buf, area, 1).put(" nothing was printed", palette.dim());
             return;
@@ -57,7 +65,7 @@ impl View for Output {
         let window = self.list.window(len, area.height.into());
         for (line, at) in (0u16..).zip(window) {
             let mut pen = Pen::new(buf, area, line);
-            match (notes.get(at), texts.get(at.wrapping_sub(notes.len()))) {
+            match (notes.get(at), text(cx, at)) {
                 (Some(note), _) => {
                     pen.put(" ", palette.plain()).put(note, palette.plain());
                 }
@@ -74,15 +82,35 @@ impl View for Output {
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Outcome {
         let moved = match &cx.store.pane {
             Some(pane) => self.scroll(action, pane.size().1.into()),
-            None => {
-                let len = cx.store.notes.len() + cx.store.texts.len();
-                self.list.act(action, len)
-            }
+            None => self.list.act(action, self.lines(cx)),
         };
         match moved {
             true => Outcome::Done,
             false => Outcome::Ignored,
         }
+    }
+
+    fn lines(&self, cx: &Context<'_>) -> usize {
+        match cx.store.pane {
+            Some(_) => 0,
+            None => cx.store.notes.len() + cx.store.texts().count(),
+        }
+    }
+
+    fn line(&self, cx: &Context<'_>, line: usize) -> String {
+        match (cx.store.notes.get(line), text(cx, line)) {
+            (Some(note), _) => note.clone(),
+            (None, Some(text)) => text.text.clone(),
+            (None, None) => String::new(),
+        }
+    }
+
+    fn cursor(&self) -> usize {
+        self.list.selected()
+    }
+
+    fn move_to(&mut self, line: usize) {
+        self.list.select(line);
     }
 
     fn hints(&self) -> &'static [Action] {

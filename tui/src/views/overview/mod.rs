@@ -194,19 +194,7 @@ impl View for Overview {
         if self.is_above() {
             return self.top.subject(cx.store.trace());
         }
-        match self.line_at()?.what {
-            What::Build(id) | What::Steps(id) | What::Step(id, _) => Some(Subject::Build(id)),
-            What::Session(id) | What::Finished(id) => Some(Subject::Session(id)),
-            What::Call(id) => Some(Subject::Call(id)),
-            What::Exchange(id) => Some(Subject::Exchange(id)),
-            What::Finding(id) => cx
-                .store
-                .trace()
-                .findings
-                .get(id)
-                .map(|finding| finding.subject),
-            What::OtherCalls | What::Requests => None,
-        }
+        self.subject(cx, self.list.selected())
     }
 
     fn click(&mut self, at: Position, cx: &Context<'_>) -> Outcome {
@@ -239,6 +227,22 @@ impl View for Overview {
         self.lines.get(line).map_or(String::new(), |line| {
             name(cx.store.trace(), line.what, true)
         })
+    }
+
+    fn subject(&self, cx: &Context<'_>, line: usize) -> Option<Subject> {
+        match self.lines.get(line)?.what {
+            What::Build(id) | What::Steps(id) | What::Step(id, _) => Some(Subject::Build(id)),
+            What::Session(id) | What::Finished(id) => Some(Subject::Session(id)),
+            What::Call(id) => Some(Subject::Call(id)),
+            What::Exchange(id) => Some(Subject::Exchange(id)),
+            What::Finding(id) => cx
+                .store
+                .trace()
+                .findings
+                .get(id)
+                .map(|finding| finding.subject),
+            What::OtherCalls | What::Requests => None,
+        }
     }
 
     fn cursor(&self) -> usize {
