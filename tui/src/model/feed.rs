@@ -7,7 +7,7 @@ use buildtap_decoder::Decoder;
 use buildtap_decoder::event::Time;
 use buildtap_decoder::trace::{Id, Session, Trace, Update};
 
-use super::{Activity, Shared, Store};
+use super::{Activity, Progress, Shared, Store};
 
 /// How often rows are copied.
 const FOLLOW: Duration = Duration::from_millis(50);
@@ -95,7 +95,10 @@ impl Feed {
 }
 
 fn follow(store: &mut Store, decoder: &Decoder) {
-    store.now = decoder.now();
+    // The clock of a session that is over stands still, too.
+    if !matches!(store.progress, Progress::Over(_)) {
+        store.now = decoder.now();
+    }
     store.follower.follow(decoder.trace(), decoder.now());
 }
 

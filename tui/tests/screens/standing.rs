@@ -101,3 +101,17 @@ fn what_is_held_still_does_not_grow() {
     let text = screen.draw(80, 24);
     assert!(text.contains("8 messages"), "{text}");
 }
+
+#[test]
+fn a_filter_reaches_the_steps_of_a_build() {
+    let mut screen = Screen::of("local-export.pcap");
+    screen.draw(80, 24);
+    screen.press("fname ~ \"exporting\"\n");
+    let text = screen.draw(80, 24);
+    assert!(text.contains("exporting to client"), "{text}");
+    assert!(!text.contains("FileSync"), "{text}");
+    assert!(!text.contains("session 1"), "{text}");
+    screen.press("fname == nothing\n");
+    let text = screen.draw(80, 24);
+    assert!(!text.contains("build 1"), "{text}");
+}

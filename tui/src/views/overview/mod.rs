@@ -97,9 +97,10 @@ impl View for Overview {
         };
         let lines = &self.lines;
         if lines.is_empty() && below.height > 2 {
-            let text = match cx.store.is_live() {
-                true => " no connection yet: buildtap listens",
-                false => " nothing is in it that buildtap can read",
+            let text = match (cx.filter, cx.store.is_live()) {
+                (Some(_), _) => " the filter leaves nothing: f changes it",
+                (None, true) => " no connection yet: buildtap listens",
+                (None, false) => " nothing is in it that buildtap can read",
             };
             Pen::new(buf, below, 1).put(text, cx.palette.dim());
             return;
