@@ -17,6 +17,8 @@ pub(super) struct Output {
     list: List,
     /// Lines that one has scrolled up.
     up: usize,
+    /// Whether there is a command to type into.
+    runs: bool,
 }
 
 /// The text on a line: notes stand above the first.
@@ -44,7 +46,9 @@ impl Output {
 impl View for Output {
     fn draw(&mut self, cx: &Context<'_>, area: Rect, buf: &mut Buffer) {
         let palette = cx.palette;
-        if let Some(pane) = &cx.store.pane {
+        let pane = cx.store.pane.as_ref();
+        self.runs = pane.is_some_and(|pane| pane.ended().is_none());
+        if let Some(pane) = pane {
             let colour = palette.has_colour();
             if self.up == 0 {
                 terminal(pane.screen(), colour, pane.ended().is_none(), area, buf);
@@ -58,7 +62,10 @@ impl View for Output {
         let notes = &cx.store.notes;
         let len = self.lines(cx);
         if len == 0 {
-            Pen::new(buf, area, 1).put(" nothing was printed", palette.dim());
+            Pen::new(buf, area, 1).put(
+                " nothing was printed, and nobody said anything for people",
+                palette.dim(),
+            );
             return;
         }
         let origin = cx.store.origin();
@@ -114,6 +121,9 @@ impl View for Output {
     }
 
     fn hints(&self) -> &'static [Action] {
-        &[Action::Type, Action::Up, Action::Bottom, Action::Back]
+        match self.runs {
+            true => &[Action::Type, Action::Up, Action::Bottom, Action::Back],
+            false => &[Action::Up, Action::Bottom, Action::Back],
+        }
     }
 }

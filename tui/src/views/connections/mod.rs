@@ -175,7 +175,7 @@ fn cells<'a>(cx: &Context<'_>, line: Line) -> Vec<Cell<'a>> {
                 Some((_, Closed::Finished)) => ("■ closed", palette.dim()),
                 Some((_, Closed::Reset { .. })) => ("! reset", palette.busy()),
                 Some((_, Closed::Unreachable)) => ("✗ unreachable", palette.bad()),
-                Some((_, Closed::Abandoned)) => ("■ not seen", palette.dim()),
+                Some((_, Closed::Abandoned)) => ("● open at end", palette.dim()),
             };
             let [client, daemon] = sizes(row.bytes.0[0], row.bytes.0[1]);
             vec![

@@ -57,6 +57,19 @@ const WIDE: &[Column] = &[
 /// From which width on the table has all its columns.
 const WIDE_FROM: u16 = 140;
 
+const WIDEST: &[Column] = &[
+    Column::rest("what"),
+    Column::left("state", 12),
+    Column::right("took", 8),
+    Column::right("client sent", 11),
+    Column::right("daemon sent", 11),
+    Column::left("activity", 16),
+    Column::left("waiting for", 64),
+];
+
+/// From which width on there is room for what somebody is waited for in many words.
+const WIDEST_FROM: u16 = 180;
+
 impl Overview {
     fn is_above(&self) -> bool {
         self.above.unwrap_or(true) && !self.top.is_empty()
@@ -83,10 +96,11 @@ impl View for Overview {
             height: area.height - above,
             ..area
         };
-        let below = details::below(cx, self.selected(cx), below, buf);
+        let below = details::below(cx, self.selected(cx), self.lines.len(), below, buf);
         let is_wide = area.width >= WIDE_FROM;
         let table = Table {
             columns: match (is_wide, cx.waits.is_empty()) {
+                (true, false) if area.width >= WIDEST_FROM => WIDEST,
                 (true, _) => WIDE,
                 (false, false) => NARROW,
                 (false, true) => NARROW_AND_CALM,
