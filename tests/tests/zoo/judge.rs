@@ -73,7 +73,7 @@ fn is_seen(entry: &Entry, first: &Value, screen: &str) -> Result<(), String> {
 /// Nothing that is wrong is on the first screen of a twin.
 fn is_calm(screen: &str) -> Result<(), String> {
     let is_wrong =
-        |line: &&str| line.contains('✗') || line.contains('⏳') || line.contains(" wrong ");
+        |line: &&str| line.contains('✗') || line.contains('◔') || line.contains(" wrong ");
     match screen.lines().find(is_wrong) {
         None if screen.contains("✓ nothing abnormal") => Ok(()),
         _ => Err(format!(
