@@ -33,6 +33,8 @@ pub struct Options {
     pub spans: bool,
     /// Whether [`Update::Printed`] is queued for what steps print.
     pub printed: bool,
+    /// Whether [`Update::Frame`] is queued for every HTTP/2 frame.
+    pub frames: bool,
     /// From which length on a wait that is over is queued as [`Update::Waited`]; `None`: none is.
     pub waits: Option<std::time::Duration>,
     /// Whether header values and attributes that are secret stay readable in the trace.
@@ -56,6 +58,7 @@ impl Default for Options {
             said: false,
             spans: false,
             printed: false,
+            frames: false,
             waits: None,
             show_secrets: false,
             redact: None,

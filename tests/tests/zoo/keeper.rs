@@ -20,6 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use crate::between;
+use crate::first_screen::first_screen;
 use crate::judge::{Seen, judge};
 use crate::table::{Entry, Kind, Play, entries};
 
@@ -175,6 +176,10 @@ pub(crate) fn watch(entry: &Entry, kind: Kind) -> Seen {
     Seen {
         trace: Trace::read(Path::new(&trace)),
         diagnosis: serde_json::from_str(&diagnosis).unwrap_or_default(),
+        screen: first_screen(
+            Path::new(&capture),
+            (kind == Kind::Animal).then_some(entry.code),
+        ),
         finished,
     }
 }
