@@ -4,8 +4,9 @@ use buildtap_decoder::trace::{Connection, Finding, Id, Severity, Subject, Trace,
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanId;
 
+use super::Spans;
+use super::held::Row;
 use super::place::{call_id, connection_id, exchange_id, session_id, transfer_id};
-use super::{Held, Spans};
 use crate::otlp::ids;
 use crate::otlp::span::{Draft, Place, Span, texts};
 
@@ -108,23 +109,23 @@ impl Spans {
             Subject::Session(id) => !self.open.sessions.contains(&id),
             Subject::Call(id) => {
                 !self.open.calls.contains(&id)
-                    && !self.is_held(|row| matches!(row, Held::Call(held) if *held == id))
+                    && !self.is_held(|row| matches!(row, Row::Call(held) if *held == id))
             }
             Subject::Exchange(id) => {
                 !self.open.exchanges.contains(&id)
-                    && !self.is_held(|row| matches!(row, Held::Exchange(held) if *held == id))
+                    && !self.is_held(|row| matches!(row, Row::Exchange(held) if *held == id))
             }
             Subject::Transfer(id) => {
                 let row = trace.transfers.get(id);
                 row.is_none_or(|row| row.state != TransferState::Open)
-                    && !self.is_held(|row| matches!(row, Held::Transfer(held) if *held == id))
+                    && !self.is_held(|row| matches!(row, Row::Transfer(held) if *held == id))
             }
             Subject::Build(id) => !self.open.builds.contains(&id) && !self.ending.contains(&id),
         }
     }
 
-    fn is_held(&self, wanted: impl Fn(&Held) -> bool) -> bool {
-        self.held.values().flatten().any(wanted)
+    fn is_held(&self, wanted: impl Fn(&Row) -> bool) -> bool {
+        self.held.any(wanted)
     }
 
     /// The same, if it need not be decided.
