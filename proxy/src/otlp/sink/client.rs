@@ -355,10 +355,7 @@ impl Decoder for Verbatim {
 fn of_status(status: Status) -> Failure {
     if let Some(cause) = status.source() {
         // It never came to an answer: the library makes a status of whatever happened.
-        return Failure {
-            why: head(&chain(&status).replace("status: ", "")),
-            ..of_error(cause)
-        };
+        return of_error(cause);
     }
     let says_when = || {
         let details = status.details();

@@ -27,6 +27,7 @@ mod rows;
 mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use buildtap_decoder::event::Time;
@@ -45,7 +46,7 @@ use self::place::Places;
 use self::printed::Prints;
 pub(crate) use self::rows::Words;
 use super::forward::Forward;
-use super::span::Span;
+use super::span::{Origin, Span};
 
 /// How long after a build was answered its last steps may still be reported.
 const AFTERWORD: Duration = Duration::from_secs(2);
@@ -111,6 +112,8 @@ pub struct Spans {
     forward: Option<Forward>,
     /// What else is masked.
     patterns: Vec<Regex>,
+    /// An origin, and the same without what is masked.
+    masked: Option<(Arc<Origin>, Arc<Origin>)>,
 }
 
 impl Spans {
@@ -133,6 +136,7 @@ impl Spans {
             printed: Prints::default(),
             forward: options.forward_spans.then(Forward::default),
             patterns: options.mask,
+            masked: None,
         }
     }
 
@@ -143,9 +147,23 @@ impl Spans {
         self.mask(&mut out[before..]);
     }
 
-    fn mask(&self, spans: &mut [Span]) {
-        if !self.patterns.is_empty() {
-            spans.iter_mut().for_each(|span| span.mask(&self.patterns));
+    fn mask(&mut self, spans: &mut [Span]) {
+        if self.patterns.is_empty() {
+            return;
+        }
+        for span in spans {
+            span.mask(&self.patterns);
+            // The same for many, one after the other.
+            span.origin = match &self.masked {
+                Some((plain, masked)) if Arc::ptr_eq(plain, &span.origin) => Arc::clone(masked),
+                _ => {
+                    let plain = Arc::clone(&span.origin);
+                    let masked = plain.masked(&self.patterns);
+                    let masked = masked.map_or_else(|| Arc::clone(&plain), Arc::new);
+                    self.masked = Some((plain, Arc::clone(&masked)));
+                    masked
+                }
+            };
         }
     }
 
@@ -171,7 +189,7 @@ impl Spans {
             Update::CallEnded(id) => {
                 self.open.calls.remove(id);
                 if let Some(forward) = &mut self.forward {
-                    forward.call_ended(*id, self.words, out);
+                    forward.call_ended(*id);
                 }
                 if let Some(row) = trace.calls.get(*id) {
                     self.note_clock(clock::of_call(row), true);

@@ -66,6 +66,9 @@ impl Spans {
         };
         let mut draft = rows::exchange(self.words, &place, trace, row, now);
         self.found(trace, Subject::Exchange(row.id), &mut draft);
+        if let Some(context) = self.places.beside_exchange(trace, row, &place) {
+            draft.link(context, "the caller's span");
+        }
         let origin = self.origins.of(trace, row.connection);
         out.push(draft.finish(&origin));
         true
@@ -124,7 +127,7 @@ impl Spans {
             draft.link(step, "the step that asked for it");
             draft.text("buildkit.vertex.digest", digest);
         }
-        if let Some(context) = self.places.beside(trace, row) {
+        if let Some(context) = self.places.beside_call(trace, row, &place) {
             draft.link(context, "the caller's span");
         }
         if row.service == "moby.buildkit.v1.Control" && row.method == "Session" {
