@@ -10,8 +10,9 @@ use ratatui::style::Style;
 use super::hex::{self, Marks};
 use super::parts::Part;
 use super::{Messages, Pane, summary};
+use crate::model::Recall;
 use crate::palette::Palette;
-use crate::text::{Pen, bytes, count, duration};
+use crate::text::{Pen, bytes, count, duration, wrap};
 use crate::view::Context;
 use crate::widgets::{Cell, Column, Table};
 use crate::words;
@@ -130,11 +131,15 @@ impl Messages {
     pub(super) fn draw_tree(&mut self, cx: &Context<'_>, buf: &mut Buffer) {
         let area = self.drawn.tree;
         let Some((_, parts)) = &self.open else {
-            let why = match self.list.selected() {
-                _ if cx.store.messages.is_empty() => "",
-                _ => " its bytes are not kept any more",
+            let lines = match self.is_gone(cx) {
+                true => wrap(&gone(cx), area.width.saturating_sub(2).into()),
+                false => Vec::new(),
             };
-            Pen::new(buf, area, 0).put(why, cx.palette.dim());
+            for (line, text) in (0..area.height).zip(lines) {
+                Pen::new(buf, area, line)
+                    .put(" ", cx.palette.plain())
+                    .put(&text, cx.palette.busy());
+            }
             return;
         };
         let len = parts.seen.len();
@@ -192,6 +197,17 @@ impl Messages {
                 format!("bytes {start}–{} of {all}{hidden}", end.saturating_sub(1))
             }
         }
+    }
+}
+
+/// Why there are no bytes, and how there may be.
+fn gone(cx: &Context<'_>) -> String {
+    let gone = "Its bytes are not kept any more: of all messages the newest 160 MiB are.";
+    match &cx.store.recall {
+        Recall::Impossible => gone.to_owned(),
+        Recall::Possible => format!("{gone} Enter reads them again from the file."),
+        Recall::Running => format!("{gone} They are being read again …"),
+        Recall::Failed(why) => format!("{gone} They could not be read again: {why}."),
     }
 }
 
