@@ -101,7 +101,9 @@ impl Messages {
         {
             return;
         }
-        let tree = copy::tree(cx, call, &message);
+        // Of what is carried in slices the bytes are not kept.
+        let has_bytes = message.length == 0 || message.body.is_some_and(|body| !body.is_empty());
+        let tree = copy::tree(cx, call, &message).filter(|_| has_bytes);
         self.open = tree.map(|tree| (message.seq, Parts::new(tree)));
         self.tree = List::default();
         self.marks = Marks::default();

@@ -131,10 +131,13 @@ impl Messages {
     pub(super) fn draw_tree(&mut self, cx: &Context<'_>, buf: &mut Buffer) {
         let area = self.drawn.tree;
         let Some((_, parts)) = &self.open else {
-            let lines = match self.is_gone(cx) {
-                true => wrap(&gone(cx), area.width.saturating_sub(2).into()),
-                false => Vec::new(),
+            let why = match self.selected_message(cx) {
+                None => String::new(),
+                Some((_, message)) if message.body.is_none() => gone(cx),
+                Some((call, _)) => carried(cx, call),
             };
+            let room = area.width.saturating_sub(2);
+            let lines = wrap(&why, room.into());
             for (line, text) in (0..area.height).zip(lines) {
                 Pen::new(buf, area, line)
                     .put(" ", cx.palette.plain())
@@ -197,6 +200,19 @@ impl Messages {
                 format!("bytes {start}–{} of {all}{hidden}", end.saturating_sub(1))
             }
         }
+    }
+}
+
+/// Why there are no bytes of a slice, and where what they say is seen.
+fn carried(cx: &Context<'_>, call: &Call) -> String {
+    let mut connections = cx.store.trace().connections.iter();
+    let inside = connections.find(|it| it.parent.is_some_and(|(_, of)| of == call.id));
+    match inside {
+        Some(inside) => format!(
+            "Slices of connection {} go through this call: what is said on it is under 7, and its calls under 2.",
+            inside.id
+        ),
+        None => "The bytes of slices are counted, not kept.".to_owned(),
     }
 }
 
