@@ -7,6 +7,7 @@
 //! | `ids` | ids that are the same for the same thing |
 //! | `context` | trace contexts that the peers send along |
 //! | `forward` | spans of the peers that pass by, handed on |
+//! | `request` | spans as a collector wants them |
 //! | [`settings`] | where spans go: arguments and the standard variables |
 //! | [`sink`] | the thread that sends them |
 //! | [`live`] | both, while a session runs |
@@ -20,6 +21,7 @@ mod forward;
 mod ids;
 pub mod live;
 pub mod metrics;
+pub(crate) mod request;
 pub mod resource;
 pub mod settings;
 pub mod sink;

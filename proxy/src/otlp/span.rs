@@ -10,13 +10,12 @@ use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 /// Events of one span.
 pub(crate) const EVENTS: usize = 256;
 /// Bytes of one text that is exported.
-const TEXT: usize = 4 << 10;
+pub(crate) const TEXT: usize = 4 << 10;
 
 /// A span, and whose it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,45 +46,54 @@ impl Span {
 
     /// Replaces what matches, wherever it stands.
     pub(crate) fn mask(&mut self, patterns: &[Regex]) {
-        let all = |text: &str| -> Option<String> {
-            let mut masked = Cow::Borrowed(text.as_bytes());
-            for pattern in patterns {
-                if let Cow::Owned(changed) = pattern.replace_all(&masked, &b"***"[..]) {
-                    masked = Cow::Owned(changed);
-                }
-            }
-            match masked {
-                Cow::Owned(masked) => Some(String::from_utf8_lossy(&masked).into_owned()),
-                Cow::Borrowed(_) => None,
-            }
-        };
-        let values = |attributes: &mut Vec<KeyValue>| {
-            for attribute in attributes {
-                if !matches!(attribute.value, Value::String(_) | Value::Array(_)) {
-                    continue;
-                }
-                if let Some(masked) = all(&attribute.value.as_str()) {
-                    attribute.value = masked.into();
-                }
-            }
-        };
         let data = &mut self.data;
-        if let Some(name) = all(&data.name) {
+        if let Some(name) = masked(&data.name, patterns) {
             data.name = name.into();
         }
-        values(&mut data.attributes);
+        mask_values(&mut data.attributes, patterns);
         for event in &mut data.events.events {
-            if let Some(name) = all(&event.name) {
+            if let Some(name) = masked(&event.name, patterns) {
                 event.name = name.into();
             }
-            values(&mut event.attributes);
+            mask_values(&mut event.attributes, patterns);
+        }
+        for link in &mut data.links.links {
+            mask_values(&mut link.attributes, patterns);
         }
         if let Status::Error { description } = &mut data.status
-            && let Some(masked) = all(description)
+            && let Some(masked) = masked(description, patterns)
         {
             *description = masked.into();
         }
     }
+}
+
+/// A text in which something matches, without that.
+fn masked(text: &str, patterns: &[Regex]) -> Option<String> {
+    let mut masked = Cow::Borrowed(text.as_bytes());
+    for pattern in patterns {
+        if let Cow::Owned(changed) = pattern.replace_all(&masked, &b"***"[..]) {
+            masked = Cow::Owned(changed);
+        }
+    }
+    match masked {
+        Cow::Owned(masked) => Some(String::from_utf8_lossy(&masked).into_owned()),
+        Cow::Borrowed(_) => None,
+    }
+}
+
+/// Gives whether there was something to mask.
+fn mask_values(attributes: &mut [KeyValue], patterns: &[Regex]) -> bool {
+    let mut found = false;
+    for attribute in attributes {
+        if let Value::String(_) | Value::Array(_) = attribute.value
+            && let Some(masked) = masked(&attribute.value.as_str(), patterns)
+        {
+            attribute.value = masked.into();
+            found = true;
+        }
+    }
+    found
 }
 
 /// What makes spans: an OpenTelemetry resource, with its attributes in order.
@@ -117,19 +125,15 @@ impl Origin {
         &self.attributes
     }
 
+    /// The same without what matches; `None` if nothing does.
+    pub(crate) fn masked(&self, patterns: &[Regex]) -> Option<Self> {
+        let mut masked = self.clone();
+        mask_values(&mut masked.attributes, patterns).then_some(masked)
+    }
+
     /// The version of the conventions that they follow.
     pub fn schema_url(&self) -> Option<&str> {
         self.schema_url.as_deref()
-    }
-
-    /// The same for the SDK.
-    pub fn resource(&self) -> Resource {
-        let builder = Resource::builder_empty();
-        match &self.schema_url {
-            Some(url) => builder.with_schema_url(self.attributes.clone(), url.clone()),
-            None => builder.with_attributes(self.attributes.clone()),
-        }
-        .build()
     }
 }
 

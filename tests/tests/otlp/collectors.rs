@@ -1,5 +1,5 @@
-//! Collectors that refuse, hang, reset or answer errors: the session is as it would be without them, and the end says
-//! what was not taken.
+//! Collectors that refuse, hang, reset, reject or answer errors: the session is as it would be without them, and the end
+//! says what was not taken.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,15 +10,25 @@ use buildtap_fixtures::peers::client::Outcome;
 use buildtap_fixtures::peers::scenario::{self, Scene};
 use buildtap_tests::process::Finished;
 use buildtap_tests::unwrapped;
+use serde_json::Value;
 
 use crate::stage::Stage;
 
 /// Bytes each way: enough that what disturbs the relay takes time.
 const VOLUME: u64 = 8 << 20;
 
-/// Plays a scene through `buildtap proxy`, and says how it went, how long it took, and how long buildtap took to end.
-fn play(scene: Scene, arguments: &[&str]) -> (Outcome, Duration, Finished, Duration) {
-    let stage = Stage::new(scene.daemon, arguments);
+/// How a scene went through `buildtap proxy`.
+struct Played {
+    outcome: Outcome,
+    took: Duration,
+    finished: Finished,
+    /// How long buildtap took to end.
+    ending: Duration,
+}
+
+fn play(scene: Scene, arguments: &[&str]) -> Played {
+    let arguments = [&["--format", "json"], arguments].concat();
+    let stage = Stage::new(scene.daemon, &arguments);
     let begun = Instant::now();
     let outcome = stage
         .runtime
@@ -27,7 +37,12 @@ fn play(scene: Scene, arguments: &[&str]) -> (Outcome, Duration, Finished, Durat
     stage.daemon.abort();
     let begun = Instant::now();
     let finished = stage.proxy.process.interrupt().success();
-    (outcome, took, finished, begun.elapsed())
+    Played {
+        outcome,
+        took,
+        finished,
+        ending: begun.elapsed(),
+    }
 }
 
 /// A server on this machine that does `answer` with whoever connects.
@@ -43,33 +58,72 @@ fn server(answer: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
     address
 }
 
-/// What was received and sent, without what differs from run to run.
-fn said(outcome: &Outcome) -> String {
-    let report = &outcome.report;
-    format!(
-        "{:?} {:?} {:?}",
-        outcome.ending, report.sent, report.exports
-    )
+/// What was received and sent: the trees with the sums of their contents, and how many messages and bytes of them went
+/// each way on each call.
+fn said(played: &Played) -> (String, Vec<String>) {
+    let report = &played.outcome.report;
+    let ending = &played.outcome.ending;
+    let trees = format!("{ending:?} {:?} {:?}", report.sent, report.exports);
+    let rows = played.finished.stdout.lines();
+    let rows = rows.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let calls = rows.filter(|row| row["kind"] == "call" && row["method"] != "Check");
+    let fields = [
+        "service",
+        "method",
+        "request_messages",
+        "request_bytes",
+        "response_messages",
+        "response_bytes",
+        "state",
+    ];
+    let mut calls: Vec<String> = calls
+        .map(|row| fields.map(|field| row[field].to_string()).join(" "))
+        .collect();
+    calls.sort();
+    (trees, calls)
+}
+
+/// The same build by turns without and with a collector: not a byte differs, and it takes as long. The shortest of each
+/// is compared, since other things go on on this machine.
+fn assert_same(arguments: &[&str]) -> Vec<Played> {
+    let scene = || scenario::bulk(VOLUME, VOLUME);
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        without.push(play(scene(), &[]));
+        with.push(play(scene(), arguments));
+    }
+    let wanted = said(&without[0]);
+    assert!(wanted.1.len() >= 4, "{wanted:?}");
+    for played in without.iter().chain(&with) {
+        assert_eq!(said(played), wanted);
+    }
+    let least = |all: &[Played]| all.iter().map(|it| it.took).min().unwrap();
+    let (plain, took) = (least(&without), least(&with));
+    assert!(
+        took < plain * 3 / 2 + Duration::from_millis(300),
+        "{took:?}, and {plain:?} without a collector"
+    );
+    with
 }
 
 #[track_caller]
-fn assert_unharmed(collector: &str, protocol: &str, why: &str) {
-    let scene = || scenario::bulk(VOLUME, VOLUME);
-    let (without, plain, ..) = play(scene(), &[]);
-    let arguments = ["--otlp", collector, "--otlp-protocol", protocol];
-    let (with, took, finished, ending) = play(scene(), &arguments);
-    assert_eq!(said(&with), said(&without));
-    // Both are some tenths of a second on a machine that does other things as well.
-    assert!(
-        took < plain * 3 + Duration::from_secs(1),
-        "{took:?}, and {plain:?} without a collector"
-    );
-    assert!(ending < Duration::from_secs(8), "the end took {ending:?}");
-    let told = unwrapped(&finished.stderr);
-    assert!(told.contains("sent 0 spans to"), "{finished}");
-    assert!(told.contains("were dropped"), "{finished}");
-    assert!(told.contains(why), "{finished}");
+fn assert_unharmed(collector: &str, protocol: &str, why: &str, patience: Duration) {
+    for played in assert_same(&["--otlp", collector, "--otlp-protocol", protocol]) {
+        let Played {
+            finished, ending, ..
+        } = played;
+        assert!(ending < patience, "the end took {ending:?}");
+        let told = unwrapped(&finished.stderr);
+        assert!(told.contains("sent 0 spans to"), "{finished}");
+        assert!(told.contains("were dropped"), "{finished}");
+        assert!(told.contains(why), "{finished}");
+    }
 }
+
+/// The end waits for 5 s at most.
+const FLUSH: Duration = Duration::from_secs(8);
+/// It waits for nobody who is not there.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 #[test]
 fn nobody_listens() {
@@ -77,8 +131,8 @@ fn nobody_listens() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
-    assert_unharmed(&address, "grpc", "Connection refused");
-    assert_unharmed(&address, "http/protobuf", "Connection refused");
+    assert_unharmed(&address, "grpc", "Connection refused", AT_ONCE);
+    assert_unharmed(&address, "http/protobuf", "Connection refused", AT_ONCE);
 }
 
 #[test]
@@ -87,15 +141,15 @@ fn it_takes_the_connection_and_says_nothing() {
         let mut buffer = [0; 65_536];
         while stream.read(&mut buffer).is_ok_and(|n| n > 0) {}
     });
-    assert_unharmed(&address, "grpc", "did not answer in time");
-    assert_unharmed(&address, "http/json", "did not answer in time");
+    assert_unharmed(&address, "grpc", "did not answer in time", FLUSH);
+    assert_unharmed(&address, "http/json", "did not answer in time", FLUSH);
 }
 
 #[test]
 fn it_hangs_up() {
     let address = server(drop);
-    assert_unharmed(&address, "grpc", "did not take them");
-    assert_unharmed(&address, "http/protobuf", "did not take them");
+    assert_unharmed(&address, "grpc", "did not take them", FLUSH);
+    assert_unharmed(&address, "http/protobuf", "did not take them", FLUSH);
 }
 
 #[test]
@@ -108,5 +162,87 @@ fn it_answers_with_an_error() {
         );
         let _ = stream.read(&mut buffer);
     });
-    assert_unharmed(&address, "http/protobuf", "it answered 503");
+    assert_unharmed(&address, "http/protobuf", "it answered 503", FLUSH);
+}
+
+/// One that answers this to every request, after a while.
+fn answers(head: &'static str, body: &'static [u8], after: Duration) -> String {
+    server(move |mut stream| {
+        while has_asked(&mut stream) {
+            thread::sleep(after);
+            let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(body);
+        }
+    })
+}
+
+/// Reads one request to its end; `false` if there is none.
+fn has_asked(stream: &mut TcpStream) -> bool {
+    let mut asked = Vec::new();
+    let mut buffer = [0; 65_536];
+    loop {
+        let text = String::from_utf8_lossy(&asked).to_lowercase();
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            let length = head.split_once("content-length: ").unwrap().1;
+            let length = length.lines().next().unwrap().trim();
+            let head = asked.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+            if asked.len() >= head + 4 + length.parse::<usize>().unwrap() {
+                return true;
+            }
+        }
+        match stream.read(&mut buffer) {
+            Ok(n) if n > 0 => asked.extend_from_slice(&buffer[..n]),
+            _ => return false,
+        }
+    }
+}
+
+/// A build to a collector of its own, and what is said at its end.
+fn told(collector: &str, protocol: &str) -> (String, Duration) {
+    let arguments = ["--otlp", collector, "--otlp-protocol", protocol];
+    let played = play(scenario::bulk(1, 1), &arguments);
+    (unwrapped(&played.finished.stderr), played.ending)
+}
+
+#[test]
+fn it_is_slow_but_takes_them() {
+    let address = answers("200 OK", b"", Duration::from_secs(2));
+    let (told, ending) = told(&address, "http/protobuf");
+    assert!(
+        !told.contains("dropped") && told.contains(" spans to "),
+        "{told}"
+    );
+    assert!(!told.contains("sent 0 spans"), "{told}");
+    assert!(
+        ending > Duration::from_secs(1),
+        "it was waited for: {ending:?}"
+    );
+}
+
+#[test]
+fn it_takes_them_and_rejects_some() {
+    for (protocol, body) in [
+        (
+            "http/json",
+            &br#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"too old"}}"#[..],
+        ),
+        ("http/protobuf", b"\x0a\x0b\x08\x02\x12\x07too old"),
+    ] {
+        let (told, _) = told(&answers("200 OK", body, Duration::ZERO), protocol);
+        assert!(told.contains("2 spans were dropped"), "{protocol}: {told}");
+        assert!(told.contains("it rejected them: too old"), "{told}");
+        assert!(!told.contains("sent 0 spans"), "{told}");
+    }
+}
+
+#[test]
+fn it_answers_with_more_than_anybody_reads() {
+    static LONG: [u8; 32 << 20] = [b'x'; 32 << 20];
+    let (told, ending) = told(&answers("200 OK", &LONG, Duration::ZERO), "http/json");
+    assert!(
+        !told.contains("dropped") && told.contains(" spans to "),
+        "{told}"
+    );
+    assert!(ending < AT_ONCE, "{ending:?}");
 }

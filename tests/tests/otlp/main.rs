@@ -3,6 +3,7 @@
 mod collectors;
 mod docker;
 mod export;
+mod history;
 mod live;
 mod stage;
 mod tls;

@@ -27,11 +27,6 @@ pub(crate) struct Seen {
 /// How much later than `--stall-after` a wait may be reported.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// Whether a rule finds it.
-pub(crate) fn is_detected(code: &str) -> bool {
-    findings::find(code).is_some_and(|entry| entry.detected)
-}
-
 /// Says what is not as it should be.
 pub(crate) fn judge(entry: &Entry, kind: Kind, seen: &Seen) -> Result<(), String> {
     let found: Vec<&Value> = seen.trace.of_kind("finding").collect();
@@ -176,6 +171,8 @@ impl Entry {
             }
             // Twice as long as the Go client waits.
             "status-never-ends" => Some(Duration::from_secs(10)),
+            // What has arrived is still to be written down.
+            "call-not-ended" => Some(3 * STALL_AFTER),
             // The limit is known, and the call that reaches it is seen.
             "stream-limit-reached" => None,
             code => {

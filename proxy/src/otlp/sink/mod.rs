@@ -4,23 +4,25 @@
 
 mod client;
 mod queue;
+#[cfg(test)]
+mod tests;
+mod tls;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use opentelemetry_otlp::MetricExporter;
-use opentelemetry_sdk::error::OTelSdkError;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
-use opentelemetry_sdk::metrics::exporter::PushMetricExporter as _;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 
-use self::client::LastError;
+use self::client::{Client, Failure, Taken};
 use self::queue::Queue;
 use super::metrics::{Metrics, Reader};
+use super::request;
 use super::settings::{Settings, SettingsError};
-use super::span::{Origin, Span};
+use super::span::Span;
 use crate::notice::{Notice, Notices};
 
 /// Spans of one request.
@@ -53,16 +55,15 @@ struct Counts {
     /// Under way: nobody knows yet whether they are taken.
     going: AtomicU64,
     failed: AtomicU64,
+    /// Taken, and thrown away.
+    rejected: AtomicU64,
     /// What the collector, or the way to it, said last.
     error: Mutex<Option<String>>,
 }
 
 impl Counts {
-    fn error(&self) -> Option<String> {
-        let error = self.error.lock();
-        error
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+    fn error(&self) -> MutexGuard<'_, Option<String>> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,7 +74,7 @@ pub struct Sent {
     pub endpoint: String,
     /// Spans that the collector took.
     pub sent: u64,
-    /// Spans that it did not get, or did not take.
+    /// Spans that it did not get, did not take, or took and rejected.
     pub dropped: u64,
     /// Why, as far as that is known.
     pub error: Option<String>,
@@ -121,8 +122,8 @@ impl Sink {
         let sink = Sink {
             queue: Arc::clone(&queue),
             counts: Arc::clone(&counts),
-            endpoint: settings.traces.clone(),
-            timeout: settings.timeout,
+            endpoint: settings.traces.endpoint.clone(),
+            timeout: settings.traces.timeout,
             ended,
         };
         let refused = |endpoint: String| {
@@ -131,7 +132,7 @@ impl Sink {
                 why: error.to_string(),
             }
         };
-        let endpoint = settings.traces.clone();
+        let endpoint = settings.traces.endpoint.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -139,15 +140,14 @@ impl Sink {
         std::thread::Builder::new()
             .name("otlp".into())
             .spawn(move || {
-                let errors = LastError::default();
-                let client = {
+                let clients = {
                     let _context = runtime.enter();
-                    client::spans(&settings, &errors).and_then(|spans| match reader {
-                        Some(_) => Ok((spans, client::metrics(&settings, &LastError::default())?)),
-                        None => Ok((spans, None)),
+                    Client::new(&settings.traces).and_then(|traces| {
+                        let target = settings.metrics.as_ref().filter(|_| reader.is_some());
+                        Ok((traces, target.map(Client::new).transpose()?))
                     })
                 };
-                let (client, metrics) = match client {
+                let (client, metrics) = match clients {
                     Ok((client, metrics)) => {
                         let _ = started.send(Ok(()));
                         (client, metrics.zip(reader))
@@ -160,12 +160,12 @@ impl Sink {
                 let sender = Sender {
                     client,
                     metrics,
-                    errors,
                     queue,
                     counts,
                     notices,
-                    endpoint: settings.traces,
-                    timeout: settings.timeout,
+                    endpoint: settings.traces.endpoint,
+                    timeout: settings.traces.timeout,
+                    metrics_timeout: settings.metrics.map_or(METRICS, |metrics| metrics.timeout),
                     told: false,
                 };
                 runtime.block_on(sender.run());
@@ -200,29 +200,36 @@ impl Sink {
     pub fn finish(self) -> Sent {
         self.queue.close();
         let is_late = self.ended.recv_timeout(FLUSH).is_err();
-        let sent = self.counts.sent.load(Ordering::Relaxed);
-        let failed =
-            self.counts.failed.load(Ordering::Relaxed) + self.counts.going.load(Ordering::Relaxed);
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts {
+            sent,
+            going,
+            failed,
+            rejected,
+            ..
+        } = &*self.counts;
+        let lost = load(failed) + load(going) + load(rejected);
+        let sent = load(sent);
         let unsent = self.queue.give_up();
-        let error = self.counts.error();
+        let error = self.counts.error().clone();
         Sent {
             endpoint: self.endpoint,
             sent,
-            dropped: failed + unsent,
-            error: error.or_else(|| is_late.then(|| "it did not answer in time".to_owned())),
+            dropped: lost + unsent,
+            error: error.or_else(|| is_late.then(|| Failure::late().why)),
         }
     }
 }
 
 struct Sender {
-    client: opentelemetry_otlp::SpanExporter,
-    metrics: Option<(MetricExporter, Reader)>,
-    errors: LastError,
+    client: Client,
+    metrics: Option<(Client, Reader)>,
     queue: Arc<Queue>,
     counts: Arc<Counts>,
     notices: Notices,
     endpoint: String,
     timeout: Duration,
+    metrics_timeout: Duration,
     told: bool,
 }
 
@@ -240,17 +247,30 @@ impl Sender {
                 }
             };
             let Some(batch) = batch else { break };
-            for (origin, spans) in by_origin(batch) {
-                let count = spans.len() as u64;
-                self.counts.going.store(count, Ordering::Relaxed);
-                self.client.set_resource(&origin.resource());
-                let exported = self.export(spans).await;
-                self.counts.going.store(0, Ordering::Relaxed);
-                let taken = match exported {
-                    Ok(()) => &self.counts.sent,
-                    Err(()) => &self.counts.failed,
-                };
-                taken.fetch_add(count, Ordering::Relaxed);
+            let count = batch.len() as u64;
+            self.counts.going.store(count, Ordering::Relaxed);
+            let exported = self.export(request::of_spans(batch)).await;
+            self.counts.going.store(0, Ordering::Relaxed);
+            match exported {
+                Ok(taken) => {
+                    let rejected = taken.rejected.min(count);
+                    let sent = count - rejected;
+                    self.counts.sent.fetch_add(sent, Ordering::Relaxed);
+                    self.counts.rejected.fetch_add(rejected, Ordering::Relaxed);
+                    if rejected > 0 {
+                        self.tell(match &*taken.why {
+                            "" => "it rejected them, and did not say why".to_owned(),
+                            why => format!("it rejected them: {why}"),
+                        });
+                    }
+                }
+                Err(failure) => {
+                    self.counts.failed.fetch_add(count, Ordering::Relaxed);
+                    if failure.nobody && self.queue.is_closed() {
+                        // Nobody will be there for the rest either.
+                        return;
+                    }
+                }
             }
         }
         self.send_metrics().await;
@@ -262,38 +282,47 @@ impl Sender {
         if let Some((client, reader)) = &self.metrics {
             let mut collected = ResourceMetrics::default();
             if reader.collect(&mut collected).is_ok() {
-                let _ = client.export(&collected).await;
+                let request = ExportMetricsServiceRequest::from(&collected);
+                if let Ok(request) = client.encode(&request) {
+                    let sending = client.send::<ExportMetricsServiceRequest>(&request);
+                    let _ = tokio::time::timeout(self.metrics_timeout, sending).await;
+                }
             }
         }
     }
 
     /// Sends one batch, again and again with growing pauses, for as long as a request may take.
-    async fn export(&mut self, spans: Vec<SpanData>) -> Result<(), ()> {
-        let begun = Instant::now();
+    /// At the end nobody waits for a collector that is not there.
+    async fn export(&mut self, request: ExportTraceServiceRequest) -> Result<Taken, Failure> {
+        let deadline = Instant::now() + self.timeout;
         let mut pause = PAUSE;
+        let encoded = self.client.encode(&request);
+        drop(request);
+        let encoded = encoded.inspect_err(|failure| self.tell(failure.why.clone()))?;
         loop {
-            let Err(error) = self.client.export(spans.clone()).await else {
-                return Ok(());
+            let is_end = self.queue.is_closed();
+            let sending = self.client.send::<ExportTraceServiceRequest>(&encoded);
+            let sent = tokio::time::timeout_at(deadline.into(), sending).await;
+            let failure = match sent.unwrap_or_else(|_| Err(Failure::late())) {
+                Ok(taken) => return Ok(taken),
+                Err(failure) => failure,
             };
-            let why = self.why(&error);
-            let is_final = is_final(&why);
-            self.tell(why);
-            let left = self.timeout.saturating_sub(begun.elapsed());
-            if is_final || left <= pause {
-                return Err(());
+            self.tell(failure.why.clone());
+            let wait = failure.pause.unwrap_or_default().max(pause);
+            let is_late = deadline.saturating_duration_since(Instant::now()) <= wait;
+            if !failure.again || is_late || failure.nobody && is_end {
+                return Err(failure);
             }
-            tokio::time::sleep(pause).await;
+            let waiting = tokio::time::sleep(wait);
+            match failure.nobody {
+                // The end is a reason to look at once whether somebody has come.
+                true => tokio::select! {
+                    () = waiting => {}
+                    () = self.queue.closed() => {}
+                },
+                false => waiting.await,
+            }
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-        }
-    }
-
-    fn why(&self, error: &OTelSdkError) -> String {
-        match (self.errors.take(), error) {
-            (Some(why), _) => why,
-            (None, OTelSdkError::InternalFailure(why)) => {
-                why.replace("TonicTracesClient export failed with ", "")
-            }
-            (None, error) => error.to_string(),
         }
     }
 
@@ -304,47 +333,6 @@ impl Sender {
                 error: &why,
             });
         }
-        let slot = self.counts.error.lock();
-        *slot.unwrap_or_else(PoisonError::into_inner) = Some(why);
+        *self.counts.error() = Some(why);
     }
-}
-
-/// Whether sending the same again would be of no use: the codes that the protocol does not name
-/// as those to be tried again (<https://opentelemetry.io/docs/specs/otlp/#failures>).
-fn is_final(why: &str) -> bool {
-    const GRPC: [&str; 8] = [
-        "InvalidArgument",
-        "NotFound",
-        "AlreadyExists",
-        "PermissionDenied",
-        "FailedPrecondition",
-        "Unimplemented",
-        "Internal",
-        "Unauthenticated",
-    ];
-    let code = why.split_once("gRPC code: ").map(|(_, code)| code);
-    let code = code.map(|code| code.split(|c: char| !c.is_alphanumeric()).next());
-    if let Some(Some(code)) = code {
-        return GRPC.contains(&code);
-    }
-    let status = why
-        .strip_prefix("it answered ")
-        .and_then(|rest| rest.split(' ').next());
-    status.is_some_and(|status| !matches!(status, "429" | "502" | "503" | "504"))
-}
-
-/// One request has spans of one origin.
-fn by_origin(batch: Vec<Span>) -> Vec<(Arc<Origin>, Vec<SpanData>)> {
-    let mut groups: Vec<(Arc<Origin>, Vec<SpanData>)> = Vec::new();
-    for Span { origin, data } in batch {
-        let known = groups
-            .iter_mut()
-            .rev()
-            .find(|(known, _)| Arc::ptr_eq(known, &origin));
-        match known {
-            Some((_, spans)) => spans.push(data),
-            None => groups.push((origin, vec![data])),
-        }
-    }
-    groups
 }

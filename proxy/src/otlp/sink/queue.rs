@@ -19,6 +19,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// Something came, or nothing will come any more.
     came: Notify,
+    /// Nothing will come any more.
+    end: Notify,
     /// Something was taken.
     taken: Condvar,
 }
@@ -115,7 +117,22 @@ impl Queue {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.came.notify_one();
+        self.end.notify_waiters();
         self.taken.notify_all();
+    }
+
+    /// Whether nothing more will come.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Waits until nothing more will come.
+    pub(super) async fn closed(&self) {
+        // It is told of from here on, also before it is polled.
+        let end = self.end.notified();
+        if !self.is_closed() {
+            end.await;
+        }
     }
 
     /// Forgets what waits; gives how much was dropped in all.

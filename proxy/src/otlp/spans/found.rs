@@ -2,10 +2,12 @@
 
 use buildtap_decoder::trace::{Connection, Finding, Id, Severity, Subject, Trace, TransferState};
 use opentelemetry::KeyValue;
-use opentelemetry::trace::SpanId;
+use opentelemetry::trace::{SpanContext, SpanId};
 
+use super::Spans;
+use super::held::Row;
 use super::place::{call_id, connection_id, exchange_id, session_id, transfer_id};
-use super::{Held, Spans};
+use crate::otlp::context;
 use crate::otlp::ids;
 use crate::otlp::span::{Draft, Place, Span, texts};
 
@@ -108,32 +110,48 @@ impl Spans {
             Subject::Session(id) => !self.open.sessions.contains(&id),
             Subject::Call(id) => {
                 !self.open.calls.contains(&id)
-                    && !self.is_held(|row| matches!(row, Held::Call(held) if *held == id))
+                    && !self.is_held(|row| matches!(row, Row::Call(held) if *held == id))
             }
             Subject::Exchange(id) => {
                 !self.open.exchanges.contains(&id)
-                    && !self.is_held(|row| matches!(row, Held::Exchange(held) if *held == id))
+                    && !self.is_held(|row| matches!(row, Row::Exchange(held) if *held == id))
             }
             Subject::Transfer(id) => {
                 let row = trace.transfers.get(id);
                 row.is_none_or(|row| row.state != TransferState::Open)
-                    && !self.is_held(|row| matches!(row, Held::Transfer(held) if *held == id))
+                    && !self.is_held(|row| matches!(row, Row::Transfer(held) if *held == id))
             }
             Subject::Build(id) => !self.open.builds.contains(&id) && !self.ending.contains(&id),
         }
     }
 
-    fn is_held(&self, wanted: impl Fn(&Held) -> bool) -> bool {
-        self.held.values().flatten().any(wanted)
+    fn is_held(&self, wanted: impl Fn(&Row) -> bool) -> bool {
+        self.held.any(wanted)
     }
 
-    /// The same, if it need not be decided.
+    /// The same for what goes on: its place need not be decided, only its trace be known.
     pub(super) fn known_place_of(
         &mut self,
         trace: &Trace,
         subject: Subject,
     ) -> Option<(Place, SpanId, Option<Id<Connection>>)> {
-        self.place_of(trace, subject, false)
+        let brought = |headers: &[(String, String)]| {
+            let context = context::of_headers(headers).filter(SpanContext::is_sampled);
+            context.map(|context| Place::root(context.trace_id()))
+        };
+        let known = self.place_of(trace, subject, false);
+        known.or_else(|| match subject {
+            Subject::Call(id) => {
+                let row = trace.calls.get(id)?;
+                Some((brought(&row.metadata)?, call_id(row), Some(row.connection)))
+            }
+            Subject::Exchange(id) => {
+                let row = trace.exchanges.get(id)?;
+                let place = brought(&row.request_headers)?;
+                Some((place, exchange_id(row), Some(row.connection)))
+            }
+            _ => None,
+        })
     }
 
     /// Where the span of something is, its id, and the connection that it was seen on.

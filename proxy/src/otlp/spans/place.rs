@@ -1,6 +1,8 @@
 //! Which trace something belongs to, and below which span.
 //!
-//! Where a client sent a trace context along, that decides. Otherwise what belongs to a build is in
+//! Where a client sent a trace context along, that decides, if it asks for a build in that trace: a
+//! client that builds tells of its spans at its end. One that only looks around (`buildx du`) tells
+//! nobody; what it asks for has a link to its spans. Otherwise what belongs to a build is in
 //! the build's trace: because the row says so, because it is on the build's session, or because it
 //! is on a connection, or made by a process, of which nothing else is known than that build. What
 //! belongs to no build is in a trace of its connection. As long as it is not known the answer is
@@ -51,6 +53,8 @@ pub(super) struct Places {
     builds_of: BTreeMap<Id<Session>, Id<Build>>,
     /// The trace that the client's calls on a connection belong to, by what they bring along.
     traces_on: BTreeMap<Id<Connection>, TraceId>,
+    /// Traces of clients in which a build was asked for: their spans will be in the backend.
+    building: BTreeMap<[u8; 16], ()>,
     /// The daemon's spans are in the backend.
     daemon_exports: bool,
     /// The calls that are not below the daemon's span that made them, by that span.
@@ -89,6 +93,9 @@ impl Places {
         if let Some(connection) = asked_on {
             self.build_on(trace, connection, build.id);
         }
+        if let Some(context) = brought_by(trace, build).filter(SpanContext::is_sampled) {
+            remember(&mut self.building, context.trace_id().to_bytes(), ());
+        }
     }
 
     /// A call or a request on this connection is for that build.
@@ -96,6 +103,12 @@ impl Places {
         let mut next = Some(connection);
         for _ in 0..DEPTH {
             let Some(id) = next else { break };
+            // Clients ask a daemon what it can do by a build of nothing: rather the next one.
+            let known = self.builds_on.get(&id);
+            let known = known.and_then(|id| trace.builds.get(*id));
+            if known.is_some_and(crate::view::is_probe) {
+                self.builds_on.remove(&id);
+            }
             remember(&mut self.builds_on, id, build);
             let outer = trace.connections.get(id).and_then(|row| row.parent);
             next = outer.map(|(outer, _)| outer);
@@ -245,22 +258,29 @@ impl Places {
         row: &Exchange,
         decide: bool,
     ) -> Option<Place> {
-        match context::of_headers(&row.request_headers) {
-            Some(context) if context.is_sampled() && !asks_for(trace, row.build, Ask::By(row)) => {
-                Some(Place::below_remote(&context))
-            }
-            _ => match row.build {
-                Some(build) => self.in_build(trace, build),
-                None => self.in_connection(trace, row.connection, decide),
-            },
+        if let Some(context) = context::of_headers(&row.request_headers)
+            && self.is_above(&context, asks_for(trace, row.build, Ask::By(row)), decide)?
+        {
+            return Some(Place::below_remote(&context));
+        }
+        match row.build {
+            Some(build) => self.in_build(trace, build),
+            None => self.in_connection(trace, row.connection, decide),
         }
     }
 
     pub(super) fn of_call(&mut self, trace: &Trace, row: &Call, decide: bool) -> Option<Place> {
-        if let Some(context) = context::of_headers(&row.metadata)
-            && self.is_above(trace, row, &context)
-        {
-            return Some(Place::below_remote(&context));
+        if let Some(context) = context::of_headers(&row.metadata) {
+            let is_above = match row.caller {
+                Side::Client => {
+                    let asks = asks_for(trace, row.build, Ask::With(row));
+                    self.is_above(&context, asks, decide)?
+                }
+                Side::Daemon => self.is_above_in_daemon(row, &context),
+            };
+            if is_above {
+                return Some(Place::below_remote(&context));
+            }
         }
         if let Some(session) = row.session.and_then(|id| trace.sessions.get(id)) {
             let place = self.of_session(trace, session, decide)?;
@@ -272,13 +292,23 @@ impl Places {
         }
     }
 
-    /// Whether a call is below the span that it came with.
-    fn is_above(&self, trace: &Trace, row: &Call, context: &SpanContext) -> bool {
+    /// Whether what a client asked for is below the span that it came with: if the client will
+    /// tell of that, and if it is no build that is asked for, which stands in between.
+    fn is_above(&self, context: &SpanContext, asks: bool, decide: bool) -> Option<bool> {
+        let is_candidate = context.is_sampled() && !asks;
+        match is_candidate && !self.building.contains_key(&context.trace_id().to_bytes()) {
+            // A build may be asked for later.
+            true => decide.then_some(false),
+            false => Some(is_candidate),
+        }
+    }
+
+    /// The same of a call of the daemon.
+    fn is_above_in_daemon(&self, row: &Call, context: &SpanContext) -> bool {
         // A daemon that drops a call, as it does at the end of a local export, may never end the
         // span that made it (seen with dockerd 26.1).
         let is_dropped = row.state == CallState::Reset;
-        let is_known = row.caller == Side::Client || self.daemon_exports && !is_dropped;
-        context.is_sampled() && is_known && !asks_for(trace, row.build, Ask::With(row))
+        context.is_sampled() && self.daemon_exports && !is_dropped
     }
 
     pub(super) fn of_transfer(
@@ -320,11 +350,33 @@ impl Places {
     }
 
     /// The span that a call came with, if it is not below that, nor below the build that is.
-    pub(super) fn beside(&self, trace: &Trace, row: &Call) -> Option<SpanContext> {
-        let context = context::of_headers(&row.metadata)?;
-        let is_build = asks_for(trace, row.build, Ask::With(row)) && context.is_sampled();
-        (!is_build && !self.is_above(trace, row, &context)).then_some(context)
+    pub(super) fn beside_call(
+        &self,
+        trace: &Trace,
+        row: &Call,
+        place: &Place,
+    ) -> Option<SpanContext> {
+        let asks = asks_for(trace, row.build, Ask::With(row));
+        beside(&row.metadata, asks, place)
     }
+
+    /// The same of a request.
+    pub(super) fn beside_exchange(
+        &self,
+        trace: &Trace,
+        row: &Exchange,
+        place: &Place,
+    ) -> Option<SpanContext> {
+        let asks = asks_for(trace, row.build, Ask::By(row));
+        beside(&row.request_headers, asks, place)
+    }
+}
+
+fn beside(headers: &[(String, String)], asks: bool, place: &Place) -> Option<SpanContext> {
+    let context = context::of_headers(headers)?;
+    let is_above = place.parent == Some(context.span_id());
+    let is_above_build = asks && context.is_sampled();
+    (!is_above && !is_above_build).then_some(context)
 }
 
 /// What asks for a build.
