@@ -46,8 +46,8 @@ buildtap diff --tui good.pcapng bad.pcapng
 buildtap demo hang --tui                 # no Docker needed
 ```
 
-What waits is at the top of the first screen: who must do what, since when, and what that holds up. `Enter` opens the
-transfer or the call, `m` its messages with their bytes, `e` what the finding means.
+What waits is at the top of the first screen: who must do what, since when, and what that holds up; and what went wrong.
+`Enter` opens the transfer or the call, `m` its messages with their bytes, `e` what the finding means.
 
 ![The first screen, with a client that hangs on a local export](overview.svg)
 
@@ -59,7 +59,7 @@ transfer or the call, `m` its messages with their bytes, `e` what the finding me
 | Transfer | the state machine of a transfer with its state lit, who must move, its files, and the windows of HTTP/2 flow control of its stream and connection, and of those that carry them. |
 | Timeline | steps, calls and transfers on one axis of time, the critical path marked. |
 | Findings | what is wrong, what it rests on, and what to change. |
-| Connections | connections, HTTP requests, upgrades, HTTP/2 settings. |
+| Connections | connections and those inside others, HTTP requests with their heads, upgrades, HTTP/2 settings; `Enter` leads to the frames of a connection. |
 | Output | with `run --tui` the terminal of the command; else what was said for people on the way. |
 | Diff | with `diff --tui` two captures side by side. |
 
