@@ -1,5 +1,5 @@
-//! Builds of random contexts, Dockerfiles and outputs with docker 20.10: nothing is wrong with any of them, and nothing is
-//! to be found. `BUILDTAP_BUILDS=200` makes so many of them, `BUILDTAP_SEED=7` begins with that seed.
+//! Builds of random contexts, Dockerfiles and outputs, with docker 20.10 and with buildx and docker 26.1: nothing is wrong
+//! with any of them, and nothing is to be found. `BUILDTAP_BUILDS=200` makes so many of them, `BUILDTAP_SEED=7` begins with that seed.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -37,8 +37,17 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
-fn builds_that_are_in_order_are_found_to_be_so() {
-    let Some(daemon) = daemon(Flavour::Bookworm) else {
+fn builds_with_docker_that_are_in_order_are_found_to_be_so() {
+    build(Flavour::Bookworm);
+}
+
+#[test]
+fn builds_with_buildx_that_are_in_order_are_found_to_be_so() {
+    build(Flavour::Trixie);
+}
+
+fn build(flavour: Flavour) {
+    let Some(daemon) = daemon(flavour) else {
         return;
     };
     let first = number("BUILDTAP_SEED", 1);
@@ -215,9 +224,7 @@ impl Plan {
 
     /// The arguments of docker, and the file for its standard input if it needs one.
     fn command(&mut self) -> (Vec<String>, Option<PathBuf>) {
-        let mut command: Vec<String> = ["build", "--progress=plain", "--network=none"]
-            .map(str::to_owned)
-            .into();
+        let mut command: Vec<String> = ["build", "--network=none"].map(str::to_owned).into();
         fs::write(self.path("token"), "not-a-real-token").unwrap();
         let token = self.path("token").display().to_string();
         command.push(format!("--secret=id=token,src={token}"));
