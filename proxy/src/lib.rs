@@ -18,6 +18,7 @@
 //! | [`show`], [`export`](mod@export), [`redact`](mod@redact), [`demo`], [`cassette`](mod@cassette), [`diff`](mod@diff), [`replay`], [`explain`] | the commands of these names |
 //! | [`diagnose`] | findings, the cause before what follows from it |
 //! | [`save`] | parts of a capture, as they were chosen on the screen |
+//! | [`recall`] | messages that the screen has forgotten, read again |
 //! | [`screen`] | the terminal UI on a relay, or on a capture |
 //! | [`pane`] | the command in a terminal of its own |
 //! | [`stall`] | whether anything can still move |
@@ -47,6 +48,7 @@ pub mod notice;
 pub mod otlp;
 pub mod output;
 pub mod pane;
+pub mod recall;
 pub mod record;
 pub mod redact;
 pub mod relay;

@@ -27,6 +27,7 @@ use crate::command::Listening;
 use crate::error::Error;
 use crate::notice::Notices;
 use crate::otlp::live::Live;
+use crate::recall::reader;
 use crate::save::saver;
 use crate::schemas::schemas;
 use crate::show::{ShowError, read};
@@ -281,6 +282,7 @@ pub fn view(args: &ScreenArgs, on_open: impl FnOnce(Arc<Shared>)) -> Result<(), 
     if args.file.as_os_str() != "-" {
         let redaction = redaction(&args.schemas, args.show_secrets)?;
         shared.save_with(saver(args.file.clone(), redaction));
+        shared.recall_with(reader(args.file.clone(), args.show_secrets));
     }
     on_open(Arc::clone(&shared));
     let decoder = Decoder::new(options(Options {

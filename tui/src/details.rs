@@ -192,7 +192,9 @@ fn build(cx: &Context<'_>, row: &Build) -> Vec<Line> {
             plain,
         );
     }
-    line("printed", bytes(row.log_bytes), plain);
+    if row.log_bytes > 0 {
+        line("printed", bytes(row.log_bytes), plain);
+    }
     if row.vertices_dropped > 0 {
         let text = format!("{} more steps", thousands(row.vertices_dropped));
         line("not kept", text, palette.dim());

@@ -212,6 +212,7 @@ fn settle(shared: &Arc<Shared>, app: &mut App) -> io::Result<bool> {
                 app.say(said);
             }
             Effect::SaveCapture(path, taps) => shared.save(path, taps),
+            Effect::Recall(places) => shared.recall(places),
             Effect::Pause(paused) => shared.pause(paused),
             Effect::ToCommand(what) => shared.to_command(what),
         }

@@ -159,6 +159,8 @@ pub enum Outcome {
     Finding(Id<Finding>),
     /// This is to be copied; the second text says what it is.
     Copy(String, &'static str),
+    /// The bytes of these messages, by their places among all, are to be read again.
+    Recall(Vec<u64>),
     /// This is to be told, in a sentence.
     Say(String),
 }

@@ -87,6 +87,7 @@ impl App {
                 self.say(format!("copied {what}"));
                 self.effects.push(Effect::Copy(text));
             }
+            Outcome::Recall(places) => self.effects.push(Effect::Recall(places)),
             Outcome::Say(what) => self.say(what),
         }
     }

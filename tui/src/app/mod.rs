@@ -30,6 +30,8 @@ pub enum Effect {
     Quit,
     /// Put this where it can be pasted from.
     Copy(String),
+    /// Read the bytes of these messages again, by their places among all.
+    Recall(Vec<u64>),
     /// Hold still, or go on.
     Pause(bool),
     /// Write this text to a new file.

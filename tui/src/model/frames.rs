@@ -125,3 +125,45 @@ impl Frames {
 fn number(connection: Id<Connection>) -> u32 {
     u32::try_from(connection.number()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use buildtap_decoder::trace::Update;
+    use buildtap_decoder::{Decoder, Options};
+    use buildtap_fixtures::capture;
+
+    #[test]
+    fn the_newest_frames_are_kept() {
+        let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/captures");
+        let file = std::path::Path::new(captures).join("local-export.pcap");
+        let mut capture = capture::open(file, capture::Options::default()).unwrap();
+        let mut decoder = Decoder::new(Options {
+            updates: true,
+            frames: true,
+            ..Options::default()
+        });
+        let mut said = Vec::new();
+        while let Some(event) = capture.next().unwrap() {
+            decoder.event(event.time, event.tap, event.event);
+            while let Some(update) = decoder.take_update() {
+                if let Update::Frame(frame) = update {
+                    said.push(frame);
+                }
+            }
+        }
+        let connection = said[0].connection;
+        let mut frames = Frames::default();
+        for frame in said.iter().cycle().take(ROWS + 1) {
+            frames.add(frame);
+        }
+        assert_eq!(frames.gone(connection), (ROWS / 8) as u64);
+        assert_eq!(frames.count(connection), ROWS - ROWS / 8 + 1);
+        let first = ROWS / 8 % said.len();
+        assert_eq!(frames.get(connection, 0), Some(said[first]));
+        assert_eq!(frames.get(connection, ROWS), None);
+        // Held still before anything was said.
+        frames.hold(Some(Time::default()));
+        assert_eq!(frames.count(connection), 0);
+    }
+}

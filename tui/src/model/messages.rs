@@ -12,6 +12,19 @@ const ROWS: usize = 4_000_000;
 const BYTES: usize = 160 << 20;
 /// Bytes that are allocated, and forgotten, at a time.
 const CHUNK: usize = 1 << 20;
+/// Bytes of messages that are kept when they were read again.
+const RECALLED: usize = 32 << 20;
+
+/// Which message of which call, for whoever reads it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The number of its call.
+    pub call: u64,
+    /// Who sent it.
+    pub from: Side,
+    /// Its place among the messages of that side, from 1.
+    pub number: u64,
+}
 
 /// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +89,9 @@ pub struct Messages {
     chunks: VecDeque<Vec<u8>>,
     chunks_gone: u32,
     bytes: usize,
+    /// Bytes and paths of messages that were forgotten and read again, by their places.
+    recalled: HashMap<u64, (Vec<u8>, String)>,
+    recalled_bytes: usize,
     /// Those of a call that were sent later are not shown.
     until: Option<Time>,
 }
@@ -83,11 +99,7 @@ pub struct Messages {
 impl Messages {
     /// Adds one, the newest.
     pub fn add(&mut self, message: &trace::Message) {
-        let (kind, body, path, cut) = match &message.content {
-            Content::Protobuf { body, cut } => (Kind::Protobuf, body, None, *cut),
-            Content::Packet { body, path, .. } => (Kind::Packet, body, path.as_deref(), false),
-            Content::Bytes { body, .. } => (Kind::Slice, body, None, false),
-        };
+        let (kind, body, path, cut) = parts(&message.content);
         let path = path.unwrap_or_default().as_bytes();
         let path = path.get(..usize::from(u16::MAX)).unwrap_or(path);
         let (chunk, start) = self.keep(body, path);
@@ -148,6 +160,21 @@ impl Messages {
         self.calls.retain(|_, of_call| !of_call.is_empty());
     }
 
+    /// Takes the bytes of messages that were read again, by their places among all.
+    pub fn recall(&mut self, again: impl IntoIterator<Item = (u64, trace::Message)>) {
+        for (seq, message) in again {
+            let (_, body, path, _) = parts(&message.content);
+            let takes = body.len() + path.map_or(0, str::len);
+            if self.recalled_bytes + takes > RECALLED {
+                self.recalled.clear();
+                self.recalled_bytes = 0;
+            }
+            self.recalled_bytes += takes;
+            let path = path.unwrap_or_default().to_owned();
+            self.recalled.insert(seq, (body.to_vec(), path));
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -176,7 +203,11 @@ impl Messages {
             let (body, behind) = from_here.split_at_checked(row.kept as usize)?;
             Some((body, behind.get(..usize::from(row.path))?))
         };
-        let (body, path) = kept().unzip();
+        let again = || {
+            let (body, path) = self.recalled.get(&seq)?;
+            Some((body.as_slice(), path.as_bytes()))
+        };
+        let (body, path) = kept().or_else(again).unzip();
         Some(Message {
             seq,
             call: row.call.into(),
@@ -228,6 +259,58 @@ impl Messages {
     }
 }
 
+fn parts(content: &Content) -> (Kind, &[u8], Option<&str>, bool) {
+    match content {
+        Content::Protobuf { body, cut } => (Kind::Protobuf, body, None, *cut),
+        Content::Packet { body, path, .. } => (Kind::Packet, body, path.as_deref(), false),
+        Content::Bytes { body, .. } => (Kind::Slice, body, None, false),
+    }
+}
+
 fn number(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use buildtap_decoder::{Decoder, Options};
+    use buildtap_fixtures::capture;
+
+    #[test]
+    fn what_was_forgotten_and_read_again_is_there() {
+        let captures = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/captures");
+        let file = std::path::Path::new(captures).join("local-export.pcap");
+        let mut capture = capture::open(file, capture::Options::default()).unwrap();
+        let mut decoder = Decoder::new(Options {
+            updates: true,
+            messages: true,
+            ..Options::default()
+        });
+        let mut messages = Messages::default();
+        let mut all = Vec::new();
+        while let Some(event) = capture.next().unwrap() {
+            decoder.event(event.time, event.tap, event.event);
+            while let Some(update) = decoder.take_update() {
+                if let trace::Update::Message(message) = update {
+                    messages.add(&message);
+                    all.push(*message);
+                }
+            }
+        }
+        let before = messages.get(3).unwrap();
+        let (body, path) = (
+            before.body.unwrap().to_vec(),
+            before.path.map(str::to_owned),
+        );
+        // As when there is no room for it any more.
+        messages.chunks.clear();
+        messages.chunks_gone += 1;
+        assert_eq!(messages.get(3).unwrap().body, None);
+        messages.recall([(3, all[3].clone())]);
+        let after = messages.get(3).unwrap();
+        assert_eq!(after.body, Some(body.as_slice()));
+        assert_eq!(after.path.map(str::to_owned), path);
+        assert_eq!(messages.get(4).unwrap().body, None);
+    }
 }

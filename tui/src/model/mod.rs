@@ -20,13 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use buildtap_decoder::Limits;
 use buildtap_decoder::event::{TapId, Time};
-use buildtap_decoder::trace::{Call, File, Follower, Id, Session, Text, Trace, Transfer};
+use buildtap_decoder::trace::{self, Call, File, Follower, Id, Session, Text, Trace, Transfer};
 
 pub use activity::{Activity, BUCKETS, sparkline};
 pub use diff::{Diff, Difference};
 pub use feed::Feed;
 pub use frames::Frames;
-pub use messages::{Kind, Message, Messages};
+pub use messages::{Key, Kind, Message, Messages};
 pub use pane::{Pane, ToCommand};
 pub use waits::{Wait, waits};
 
@@ -64,6 +64,19 @@ pub enum Progress {
     Over(Option<String>),
 }
 
+/// Whether messages whose bytes are not kept any more can be read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recall {
+    /// From nowhere.
+    Impossible,
+    /// From the file.
+    Possible,
+    /// That is being done.
+    Running,
+    /// It was tried: why there was nothing.
+    Failed(String),
+}
+
 /// Everything that was seen, as the screen needs it.
 #[derive(Debug)]
 pub struct Store {
@@ -80,6 +93,8 @@ pub struct Store {
     pub source: Source,
     /// How far it is.
     pub progress: Progress,
+    /// Whether what is forgotten can be read again.
+    pub recall: Recall,
     /// The terminal of the command that runs, if one does.
     pub pane: Option<Pane>,
     /// How another capture differs from it, if two are open.
@@ -117,6 +132,7 @@ impl Store {
             texts: VecDeque::new(),
             source,
             progress,
+            recall: Recall::Impossible,
             pane: None,
             diff: None,
             notes: Vec::new(),
@@ -206,6 +222,13 @@ impl Store {
 /// sentence about how that went.
 pub type Saver = Arc<dyn Fn(&Path, &[TapId]) -> String + Send + Sync>;
 
+/// Reads messages again, until it is told to stop; an error is a sentence without a stop.
+pub type Reader = Arc<
+    dyn Fn(HashMap<Key, u64>, &dyn Fn() -> bool) -> Result<Vec<(u64, trace::Message)>, String>
+        + Send
+        + Sync,
+>;
+
 /// A store that a thread feeds and the screen shows.
 pub struct Shared {
     store: Mutex<Store>,
@@ -215,6 +238,8 @@ pub struct Shared {
     stop: AtomicBool,
     /// Saves what is asked for as a capture.
     saver: Mutex<Option<Saver>>,
+    /// Reads messages again.
+    reader: Mutex<Option<Reader>>,
     /// What is done to the command's terminal.
     command: Mutex<Option<SyncSender<ToCommand>>>,
 }
@@ -233,6 +258,7 @@ impl Shared {
             revision: AtomicU64::new(0),
             stop: AtomicBool::new(false),
             saver: Mutex::new(None),
+            reader: Mutex::new(None),
             command: Mutex::new(None),
         })
     }
@@ -337,6 +363,51 @@ impl Shared {
         let started = thread.spawn(move || shared.note(saver(&path, &taps)));
         if let Err(error) = started {
             self.note(format!("cannot start a thread ({error})"));
+        }
+    }
+
+    /// Lets messages whose bytes are not kept any more be read again.
+    pub fn recall_with(&self, reader: Reader) {
+        *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
+        self.lock().recall = Recall::Possible;
+    }
+
+    /// Reads messages again, by their places among all, in a thread of its own.
+    pub fn recall(self: &Arc<Self>, places: Vec<u64>) {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(reader) = reader.clone() else { return };
+        let mut store = self.lock();
+        if store.recall == Recall::Running {
+            return;
+        }
+        let key = |seq: u64| {
+            let message = store.messages.get(seq)?;
+            let (call, from, number) = (message.call, message.from, message.number);
+            Some((Key { call, from, number }, seq))
+        };
+        let wanted: HashMap<Key, u64> = places.into_iter().filter_map(key).collect();
+        store.recall = Recall::Running;
+        drop(store);
+        let shared = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("recall".into());
+        let started = thread.spawn(move || {
+            let again = reader(wanted, &|| shared.is_stopped());
+            let mut store = shared.lock();
+            store.recall = match again {
+                Ok(again) if again.is_empty() => {
+                    Recall::Failed("they are not in the file any more".to_owned())
+                }
+                Ok(again) => {
+                    store.messages.recall(again);
+                    Recall::Possible
+                }
+                Err(why) => Recall::Failed(why),
+            };
+            drop(store);
+            shared.changed();
+        });
+        if let Err(error) = started {
+            self.lock().recall = Recall::Failed(format!("cannot start a thread ({error})"));
         }
     }
 

@@ -98,3 +98,24 @@ fn no_size_is_too_small() {
         }
     }
 }
+
+#[test]
+fn no_size_is_too_small_for_what_is_further_down() {
+    let mut hang = Screen::hanging("local-export.pcap", std::time::Duration::from_secs(12));
+    let mut frames = Screen::of("nested-local-export.pcap");
+    frames.app.open(Tab::Connections);
+    frames.draw(80, 24);
+    frames.press("j\n");
+    let mut page = Screen::of("local-export.pcap");
+    page.app.open(Tab::Connections);
+    page.draw(80, 24);
+    page.press("jj\n");
+    for screen in [&mut hang, &mut frames, &mut page] {
+        for width in [0, 1, 2, 3, 7, 20, 79, 180, 300] {
+            for height in [0, 1, 2, 3, 4, 5, 9, 17, 45] {
+                screen.press("jkGg");
+                screen.buffer(width, height);
+            }
+        }
+    }
+}

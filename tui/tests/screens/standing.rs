@@ -115,3 +115,17 @@ fn a_filter_reaches_the_steps_of_a_build() {
     let text = screen.draw(80, 24);
     assert!(!text.contains("build 1"), "{text}");
 }
+
+#[test]
+fn before_anybody_connects_it_is_said_where_to() {
+    let shared = Shared::new(Source::Live("proxy".into()));
+    shared.note("unix:///tmp/tap.sock leads to unix:///var/run/docker.sock");
+    shared.note("  export DOCKER_HOST=unix:///tmp/tap.sock");
+    let describer = Describer::new(Schemas::default(), false);
+    let app = App::new(describer, Palette::new(true));
+    let text = Screen { shared, app }.draw(80, 24);
+    assert!(
+        text.contains("export DOCKER_HOST=unix:///tmp/tap.sock"),
+        "{text}"
+    );
+}

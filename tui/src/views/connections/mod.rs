@@ -49,12 +49,12 @@ enum Line {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::right("at", 9),
+    Column::right("at", 8),
     Column::rest("connection, request"),
-    Column::left("state", 14),
+    Column::left("state", 13),
     Column::right("took", 7),
-    Column::right("client", 9),
-    Column::right("daemon", 9),
+    Column::right("client", 8),
+    Column::right("daemon", 8),
 ];
 
 impl Connections {
@@ -134,7 +134,7 @@ fn name(cx: &Context<'_>, line: Line) -> String {
             Some(connection) => {
                 let indent = "  ".repeat(connection.depth.into());
                 let inside = match connection.parent {
-                    Some((_, call)) => format!(" inside call {call}"),
+                    Some((_, call)) => format!(" in call {call}"),
                     None => String::new(),
                 };
                 format!("{indent}connection {id}  {}{inside}", protocol(connection))

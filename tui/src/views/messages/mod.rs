@@ -13,7 +13,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use crate::keys::Action;
-use crate::model::{Kind, Message};
+use crate::model::{Kind, Message, Recall};
 use crate::text::{Pen, bytes, count, duration};
 use crate::view::{Context, Outcome, View};
 use crate::widgets::{List, rule};
@@ -101,10 +101,42 @@ impl Messages {
         {
             return;
         }
-        let tree = copy::tree(cx, call, &message);
+        // Of what is carried in slices the bytes are not kept.
+        let has_bytes = message.length == 0 || message.body.is_some_and(|body| !body.is_empty());
+        let tree = copy::tree(cx, call, &message).filter(|_| has_bytes);
         self.open = tree.map(|tree| (message.seq, Parts::new(tree)));
         self.tree = List::default();
         self.marks = Marks::default();
+    }
+
+    /// Whether the bytes of the message under the cursor are not kept any more.
+    fn is_gone(&self, cx: &Context<'_>) -> bool {
+        let message = self.selected_message(cx);
+        message.is_some_and(|(_, message)| message.body.is_none())
+    }
+
+    /// The places of messages near the cursor whose bytes are not kept any more, the nearest
+    /// first.
+    fn gone_near(&self, cx: &Context<'_>, call: &Call) -> Vec<u64> {
+        /// As many as one looks through without asking again.
+        const NEAR: usize = 500;
+        /// Bytes of them.
+        const BYTES: u64 = 8 << 20;
+        let at = self.list.selected();
+        let lines = (0..NEAR).flat_map(|away| [at.checked_sub(away), at.checked_add(away)]);
+        let messages = lines
+            .flatten()
+            .filter_map(|line| self.message(cx, call, line));
+        let mut bytes = 0;
+        let mut places = Vec::new();
+        for message in messages.filter(|message| message.body.is_none()) {
+            bytes += message.length;
+            if bytes > BYTES && !places.is_empty() {
+                break;
+            }
+            places.push(message.seq);
+        }
+        places
     }
 
     fn parts(&self) -> Option<&Parts> {
@@ -270,6 +302,12 @@ impl View for Messages {
             (Action::Back, Pane::Tree | Pane::Bytes) => {
                 self.pane = Pane::List;
                 Outcome::Done
+            }
+            (Action::Open, Pane::List) if self.is_gone(cx) => {
+                match (&cx.store.recall, Self::call(cx)) {
+                    (Recall::Impossible | Recall::Running, _) | (_, None) => Outcome::Done,
+                    (_, Some(call)) => Outcome::Recall(self.gone_near(cx, call)),
+                }
             }
             (Action::Open | Action::Right, Pane::List) if self.open.is_some() => {
                 self.pane = Pane::Tree;

@@ -10,8 +10,9 @@ use ratatui::style::Style;
 use super::hex::{self, Marks};
 use super::parts::Part;
 use super::{Messages, Pane, summary};
+use crate::model::Recall;
 use crate::palette::Palette;
-use crate::text::{Pen, bytes, count, duration};
+use crate::text::{Pen, bytes, count, duration, wrap};
 use crate::view::Context;
 use crate::widgets::{Cell, Column, Table};
 use crate::words;
@@ -130,11 +131,18 @@ impl Messages {
     pub(super) fn draw_tree(&mut self, cx: &Context<'_>, buf: &mut Buffer) {
         let area = self.drawn.tree;
         let Some((_, parts)) = &self.open else {
-            let why = match self.list.selected() {
-                _ if cx.store.messages.is_empty() => "",
-                _ => " its bytes are not kept any more",
+            let why = match self.selected_message(cx) {
+                None => String::new(),
+                Some((_, message)) if message.body.is_none() => gone(cx),
+                Some((call, _)) => carried(cx, call),
             };
-            Pen::new(buf, area, 0).put(why, cx.palette.dim());
+            let room = area.width.saturating_sub(2);
+            let lines = wrap(&why, room.into());
+            for (line, text) in (0..area.height).zip(lines) {
+                Pen::new(buf, area, line)
+                    .put(" ", cx.palette.plain())
+                    .put(&text, cx.palette.busy());
+            }
             return;
         };
         let len = parts.seen.len();
@@ -192,6 +200,30 @@ impl Messages {
                 format!("bytes {start}–{} of {all}{hidden}", end.saturating_sub(1))
             }
         }
+    }
+}
+
+/// Why there are no bytes of a slice, and where what they say is seen.
+fn carried(cx: &Context<'_>, call: &Call) -> String {
+    let mut connections = cx.store.trace().connections.iter();
+    let inside = connections.find(|it| it.parent.is_some_and(|(_, of)| of == call.id));
+    match inside {
+        Some(inside) => format!(
+            "Slices of connection {} go through this call: what is said on it is under 7, and its calls under 2.",
+            inside.id
+        ),
+        None => "The bytes of slices are counted, not kept.".to_owned(),
+    }
+}
+
+/// Why there are no bytes, and how there may be.
+fn gone(cx: &Context<'_>) -> String {
+    let gone = "Its bytes are not kept any more: of all messages the newest 160 MiB are.";
+    match &cx.store.recall {
+        Recall::Impossible => gone.to_owned(),
+        Recall::Possible => format!("{gone} Enter reads them again from the file."),
+        Recall::Running => format!("{gone} They are being read again …"),
+        Recall::Failed(why) => format!("{gone} They could not be read again: {why}."),
     }
 }
 

@@ -117,6 +117,14 @@ impl View for Overview {
                 (None, false) => " nothing is in it that buildtap can read",
             };
             Pen::new(buf, below, 1).put(text, cx.palette.dim());
+            // Where it listens, and what makes clients go there.
+            if cx.filter.is_none() && cx.store.is_live() {
+                for (line, note) in (3..below.height).zip(&cx.store.notes) {
+                    Pen::new(buf, below, line)
+                        .put("   ", cx.palette.plain())
+                        .put(note, cx.palette.plain());
+                }
+            }
             return;
         }
         table.draw(buf, below, &mut self.list, lines.len(), |line| {

@@ -12,6 +12,14 @@ use crate::view::Context;
 use crate::widgets::{List, rule};
 use crate::words;
 
+/// What only says that something ended: told behind what it may have ended of.
+const AFTER: &[&str] = &[
+    "call-failed",
+    "session-closed-early",
+    "build-error-in-stream",
+    "build-failed",
+];
+
 /// Entries that are seen at once.
 const SEEN: u16 = 5;
 /// From which height on there is room for more about one of them.
@@ -50,7 +58,9 @@ impl Top {
         let wrong = trace.findings.iter().filter(|finding| {
             finding.severity != Severity::Info && lasts(cx, finding) && !is_told(finding)
         });
-        let wrong: Vec<Entry> = wrong.map(|finding| Entry::Finding(finding.id)).collect();
+        let mut wrong: Vec<&Finding> = wrong.collect();
+        wrong.sort_by_key(|finding| AFTER.iter().position(|code| *code == finding.code));
+        let wrong = wrong.into_iter().map(|finding| Entry::Finding(finding.id));
         let entry = |wait: &&Wait| Entry::Wait(Box::new((*wait).clone()));
         self.entries.clear();
         self.entries.extend(stalled.iter().map(entry));
