@@ -213,7 +213,7 @@ fn a_socket_that_was_not_read() {
     stage.finish();
     let name = "waiting for client: reading from its socket";
     assert_eq!(stage.milliseconds(name), 400);
-    assert_eq!(stage.path(name)[1], "connection");
+    assert_eq!(stage.path(name)[1], "connection (POST /session)");
 }
 
 #[test]
@@ -224,12 +224,12 @@ fn slices_of_what_is_open() {
     assert_eq!(stage.names(), ["POST /session"], "it is too early");
     stage.wait(200);
     let waits = "waiting for client: REQ for 1 file, or FIN";
-    let name = format!("still open: FileSend exporter 0, {waits}");
+    let name = format!("still {waits} (FileSend exporter 0)");
     let path = stage.path(&name);
     assert_eq!(path.len(), 4, "{path:?}");
-    assert_eq!(path[1], format!("still open: FileSend.DiffCopy, {waits}"));
-    assert!(path[2].starts_with("still open: session"), "{path:?}");
-    assert!(path[3].starts_with("still open: build"), "{path:?}");
+    assert_eq!(path[1], format!("still {waits} (FileSend.DiffCopy)"));
+    assert!(path[2].ends_with(" (session)"), "{path:?}");
+    assert!(path[3].ends_with(" (build)"), "{path:?}");
     assert_eq!(stage.milliseconds(&name) / 100, 21);
     // The next ones begin where these ended.
     let before = stage.made.len();

@@ -60,6 +60,8 @@ pub struct Machine {
 #[derive(Debug)]
 struct InFlight {
     requested: Time,
+    /// When the first DATA for it was sent.
+    began: Option<Time>,
     bytes: u64,
     /// What was announced of it, once the entries are forgotten.
     announced: Option<(String, u64)>,
@@ -302,6 +304,7 @@ impl Machine {
                 id,
                 InFlight {
                     requested: at,
+                    began: None,
                     bytes: 0,
                     announced: None,
                 },
@@ -325,6 +328,7 @@ impl Machine {
             return Step::Violation(Violation::UnexpectedData(packet.id));
         };
         open.bytes = open.bytes.saturating_add(packet.data);
+        open.began.get_or_insert(at);
         if packet.data > 0 {
             return Step::Moved;
         }
@@ -338,6 +342,7 @@ impl Machine {
             size: self.entries.get(packet.id).map(|entry| entry.size),
             bytes: done.bytes,
             requested: done.requested,
+            began: done.began,
             completed: Some(at),
             state: FileState::Complete,
         })
@@ -439,6 +444,7 @@ impl Machine {
                 size,
                 bytes: open.bytes,
                 requested: open.requested,
+                began: open.began,
                 completed: None,
                 state: FileState::Open,
             }
@@ -478,6 +484,7 @@ impl Machine {
             .map(|file| {
                 let open = InFlight {
                     requested: file.requested,
+                    began: file.began,
                     bytes: file.bytes,
                     announced: file.path.zip(file.size),
                 };
