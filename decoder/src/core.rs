@@ -16,7 +16,7 @@ use crate::trace::{
 };
 
 /// What the user of a decoder wants beyond the trace itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How much is kept.
     pub limits: Limits,
@@ -33,6 +33,8 @@ pub struct Options {
     pub spans: bool,
     /// Whether [`Update::Printed`] is queued for what steps print.
     pub printed: bool,
+    /// Whether [`Update::Frame`] is queued for every HTTP/2 frame.
+    pub frames: bool,
     /// From which length on a wait that is over is queued as [`Update::Waited`]; `None`: none is.
     pub waits: Option<std::time::Duration>,
     /// Whether header values and attributes that are secret stay readable in the trace.
@@ -40,9 +42,30 @@ pub struct Options {
     /// Whether it is found out where secrets stand in the tapped bytes, and by which rules: see
     /// [`Masker`](crate::masking::Masker).
     pub redact: Option<Arc<Redaction>>,
+    /// Whether anything is looked for that is wrong. `true` unless it is said otherwise.
+    pub findings: bool,
     /// After how long without a word something that somebody owes is said to be stalled;
     /// `None` is the default of five seconds.
     pub stall_after: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            limits: Limits::default(),
+            updates: false,
+            messages: false,
+            said: false,
+            spans: false,
+            printed: false,
+            frames: false,
+            waits: None,
+            show_secrets: false,
+            redact: None,
+            findings: true,
+            stall_after: None,
+        }
+    }
 }
 
 #[derive(Debug)]

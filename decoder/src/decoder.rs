@@ -107,6 +107,12 @@ impl Decoder {
         doctor::tick(&mut self.core);
     }
 
+    /// Whatever goes wrong from now on is known to have another cause than the two sides: no rule
+    /// looks at it.
+    pub fn find_no_more(&mut self) {
+        self.core.options.findings = false;
+    }
+
     /// Nothing more will come: connections that were not seen to end are left as they are.
     pub fn finish(&mut self) {
         let mut open: Vec<_> = self.taps.drain().collect();

@@ -106,6 +106,8 @@ Examples:
   buildtap run --fail-on-stall 30s -- docker build .
   buildtap run --otlp http://localhost:4317 -- docker build .
 
+SIGUSR1 makes buildtap say where things stand: what is open, whose turn it is, and since when.
+
 What is not watched: a client that is told another address itself (docker --host, --context,
 buildctl --addr), and a buildx builder that was created for another address (docker buildx ls).
 

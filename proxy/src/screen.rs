@@ -116,6 +116,7 @@ pub fn options(options: Options) -> Options {
     Options {
         updates: true,
         messages: true,
+        frames: true,
         ..options
     }
 }

@@ -118,8 +118,8 @@ pub(crate) fn read(
                 break;
             }
         }
-        // A view says how things stand: it is asked at once, so that it says how they stood.
-        if decoder.pending_updates() > 0 {
+        // A view says how things stand: it is asked at once, and for all of it, so that it says how they stood.
+        while decoder.pending_updates() > 0 {
             view.render(decoder);
             rendered += 1;
         }

@@ -8,7 +8,9 @@ use buildtap::diagnose::Diagnosis;
 use buildtap::watch::{DecodingTap, Show, Showing};
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::peers::scenario::{self, Scene};
-use buildtap_fixtures::peers::script::{ClientScript, DaemonScript, Windows};
+use buildtap_fixtures::peers::script::{
+    Action, ClientScript, DaemonScript, Output, Rule, Step, Windows,
+};
 
 /// Shows nothing.
 struct Nobody;
@@ -23,11 +25,12 @@ impl Show for Nobody {
     }
 }
 
-/// The causes, and what follows from each.
-fn diagnosed(
+/// What is said of a build by these two.
+fn diagnosis(
     client: impl FnOnce(ClientScript) -> ClientScript,
     daemon: impl FnOnce(DaemonScript) -> DaemonScript,
-) -> Vec<(&'static str, Vec<&'static str>)> {
+    stall_after: Duration,
+) -> Diagnosis {
     let Scene {
         client: healthy_client,
         daemon: healthy_daemon,
@@ -37,7 +40,7 @@ fn diagnosed(
         daemon: daemon(healthy_daemon),
     };
     let tap = Arc::new(DecodingTap::new(Options {
-        stall_after: Some(Duration::from_secs(2)),
+        stall_after: Some(stall_after),
         ..Options::default()
     }));
     let showing = Showing::start(Arc::clone(&tap), Nobody).unwrap();
@@ -46,7 +49,15 @@ fn diagnosed(
     let play = buildtap::demo::play(scene, Arc::clone(&tap) as _, directory.path().into());
     runtime.block_on(play).unwrap();
     showing.finish().unwrap();
-    let diagnosis = tap.with(|decoder| Diagnosis::new(decoder.trace()));
+    tap.with(|decoder| Diagnosis::new(decoder.trace()))
+}
+
+/// The causes, and what follows from each.
+fn diagnosed(
+    client: impl FnOnce(ClientScript) -> ClientScript,
+    daemon: impl FnOnce(DaemonScript) -> DaemonScript,
+) -> Vec<(&'static str, Vec<&'static str>)> {
+    let diagnosis = diagnosis(client, daemon, Duration::from_secs(2));
     assert_eq!(diagnosis.stopped(), !diagnosis.causes.is_empty());
     let causes = diagnosis.causes.iter();
     causes
@@ -69,7 +80,12 @@ fn assert_only(found: &[(&str, Vec<&str>)], cause: &str) {
     let [(code, effects)] = found else {
         panic!("{found:?}");
     };
-    let usual = ["session-closed-early", "call-failed", FAILED];
+    let usual = [
+        "session-closed-early",
+        "call-failed",
+        "cancelled-by-peer",
+        FAILED,
+    ];
     assert_eq!(*code, cause);
     assert!(effects.iter().all(|it| usual.contains(it)), "{found:?}");
 }
@@ -129,4 +145,23 @@ fn a_client_that_lists_in_the_wrong_order() {
         panic!("{found:?}");
     };
     assert!(effects.contains(&FAILED), "{found:?}");
+}
+
+/// A client that writes its archive down slowly: who looks later is told that it did in the end.
+#[test]
+fn a_wait_that_passed() {
+    let slow = |it: ClientScript| {
+        let long = Action::Delay(Duration::from_secs(2));
+        let end = Rule::new(Step::EndCall, long).scope("/moby.filesync.v1.FileSend/DiffCopy");
+        ClientScript {
+            output: Output::Tar,
+            ..it.rule(end)
+        }
+    };
+    let diagnosis = diagnosis(slow, |it| it, Duration::from_millis(300));
+    let [cause] = &diagnosis.causes[..] else {
+        panic!("{diagnosis:#?}");
+    };
+    assert_eq!(cause.item.finding.code, "call-not-ended");
+    assert!(cause.item.passed && !diagnosis.stopped());
 }

@@ -64,7 +64,7 @@ fn shows(name: &str, scene: Scene, wanted: &[&str]) -> Result<(), String> {
             .map(|line| line.iter().map(|cell| cell.symbol()).collect::<String>() + "\n")
             .collect();
         // Who is waited for, and the lines about the first of them.
-        let top: String = text.lines().take(6).collect::<Vec<_>>().join("\n");
+        let top: String = text.lines().take(7).collect::<Vec<_>>().join("\n");
         if wanted.iter().all(|it| top.contains(it)) {
             break true;
         }

@@ -1,14 +1,16 @@
 //! `buildtap run --fail-on-stall` and `buildtap diagnose`, with a client and a daemon that speak
 //! the real protocol: a build that hangs is ended and explained, one that takes its time is not.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use buildtap_fixtures::peers::client::Ending;
 use buildtap_fixtures::peers::net::{Address, Listener};
 use buildtap_fixtures::peers::scenario;
 use buildtap_fixtures::peers::script::{Action, DaemonScript, Rule, Step};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -58,9 +60,14 @@ impl Bed {
 
     /// `buildtap run OPTIONS -- SHELL CLIENT`.
     fn run(&self, options: &[&str], shell: &[&str], played: &str) -> Output {
+        self.command(options, shell, played).output().unwrap()
+    }
+
+    fn command(&self, options: &[&str], shell: &[&str], played: &str) -> Command {
         let this = std::env::current_exe().unwrap();
         let daemon = format!("unix://{}", self.path("daemon.sock").display());
-        Command::new(env!("CARGO_BIN_EXE_buildtap"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_buildtap"));
+        command
             .arg("run")
             .args(options)
             .arg("--")
@@ -70,9 +77,8 @@ impl Bed {
             .env(PLAYED, played)
             .env("DOCKER_HOST", daemon)
             .env("XDG_RUNTIME_DIR", self.directory.path())
-            .env_remove("BUILDKIT_HOST")
-            .output()
-            .unwrap()
+            .env_remove("BUILDKIT_HOST");
+        command
     }
 }
 
@@ -109,6 +115,7 @@ fn a_build_that_hangs_is_ended_and_explained() {
         lines.next(),
         Some("✗ error  packets-read-as-bytes  waits for the client")
     );
+    assert!(!told.contains("cancelled"), "it was not the client: {told}");
     assert!(
         why.contains("buildtap explain packets-read-as-bytes"),
         "{why}"
@@ -132,6 +139,27 @@ fn a_build_that_hangs_is_ended_and_explained() {
         found[0]["daemon"]["messages"].as_u64().unwrap() > 4,
         "{json}"
     );
+}
+
+/// Asked by a signal, buildtap says whose turn it is, and goes on.
+#[test]
+fn where_things_stand_is_told_on_request() {
+    let bed = Bed::new(scenario::demo_hang().daemon);
+    let mut command = bed.command(&[], &[], "hang");
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let id = Pid::from_child(&child);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = |wanted: &str| {
+        let found = lines.find(|line| line.as_ref().unwrap().contains(wanted));
+        found.unwrap_or_else(|| panic!("{wanted}")).unwrap()
+    };
+    next("packets-read-as-bytes");
+    kill_process(id, Signal::USR1).unwrap();
+    next("buildtap: at ");
+    let told = next("build 1 waits for export 0 (local)");
+    assert!(told.contains("REQ for 4 files"), "{told}");
+    kill_process(id, Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
 #[test]

@@ -140,6 +140,7 @@ fn options() -> Options {
     Options {
         updates: true,
         messages: true,
+        frames: true,
         ..Options::default()
     }
 }

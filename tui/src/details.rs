@@ -11,25 +11,35 @@ use crate::view::Context;
 use crate::widgets::rule;
 use crate::words;
 
-/// From which height on there is room for a table and for details below it.
+/// From which height on there is room for a table and for details below it, however long the table
+/// is.
 const TALL: u16 = 36;
+/// Lines that are worth it below a table that is short.
+const FEW: u16 = 5;
 
-/// Draws what is known of `subject` at the bottom of `area`, if there is room for that; gives
-/// what is left.
+/// Draws what is known of `subject` at the bottom of `area`, if there is room for that below a
+/// table of so many rows; gives what is left.
 pub(crate) fn below(
     cx: &Context<'_>,
     subject: Option<Subject>,
+    rows: usize,
     area: Rect,
     buf: &mut Buffer,
 ) -> Rect {
-    let Some(subject) = subject.filter(|_| area.height >= TALL) else {
+    // The headings, and a line between.
+    let table = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(2);
+    let free = area.height.saturating_sub(table);
+    let height = match area.height {
+        TALL.. => area.height / 3,
+        _ => free,
+    };
+    let Some(subject) = subject.filter(|_| height >= FEW) else {
         return area;
     };
     let lines = lines(cx, subject);
     if lines.is_empty() {
         return area;
     }
-    let height = area.height / 3;
     let place = Rect {
         x: area.x + 1,
         y: area.bottom() - height,
@@ -95,8 +105,8 @@ fn call(cx: &Context<'_>, row: &Call) -> Vec<Line> {
         };
         if about {
             line(
-                finding.code,
-                finding.summary.clone(),
+                words::severity(finding.severity),
+                format!("{}: {}", finding.code, finding.summary),
                 palette.severity(finding.severity),
             );
             line("", format!("→ {}", finding.advice), palette.good());

@@ -104,7 +104,7 @@ pub(crate) fn header(cx: &Context<'_>, paused: bool, area: Rect, buf: &mut Buffe
         .filter(|wait| wait.finding.is_some())
         .count() as u64;
     if stalled > 0 {
-        right.push((format!("⏳ {} stalled", stalled), palette.bad()));
+        right.push((format!("◔ {} stalled", stalled), palette.bad()));
     }
     match how_many(Severity::Error) {
         0 => {}

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
@@ -122,6 +123,7 @@ fn run(shared: &Arc<Shared>, mut app: App) -> io::Result<()> {
     // How tests show that the terminal is given back after a panic.
     let fails = std::env::var_os("BUILDTAP_TEST_FAIL_SCREEN").is_some();
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    let events = listen(shared)?;
     let mut drawn = None;
     let mut at = Instant::now();
     loop {
@@ -149,11 +151,13 @@ fn run(shared: &Arc<Shared>, mut app: App) -> io::Result<()> {
             .saturating_sub(at.elapsed())
             .max(Duration::from_millis(1));
         // A moment's wait even if it is due: keys come first.
-        if !event::poll(wait.min(FRAME))? {
-            continue;
-        }
-        for _ in 0..BURST {
-            let event = event::read()?;
+        let first = match events.recv_timeout(wait.min(FRAME)) {
+            Ok(event) => event,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
+        for event in std::iter::once(first).chain(events.try_iter()).take(BURST) {
+            let event = event?;
             if matches!(event, Event::Resize(..)) {
                 // What was on it may be gone, even if it is as large as before by now.
                 // (Terminal::clear would ask the terminal where its cursor is.)
@@ -161,15 +165,35 @@ fn run(shared: &Arc<Shared>, mut app: App) -> io::Result<()> {
                 terminal.resize(size.into())?;
             }
             handle(shared, &mut app, event);
-            if !event::poll(Duration::ZERO)? {
-                break;
-            }
         }
         drawn = None;
         if !settle(shared, &mut app)? {
             return Ok(());
         }
     }
+}
+
+/// What the terminal sends, read in a thread of its own: the beginning of a key that is never
+/// completed would keep the screen from being drawn.
+fn listen(shared: &Arc<Shared>) -> io::Result<Receiver<io::Result<Event>>> {
+    let (sender, events) = sync_channel(BURST);
+    let shared = Arc::clone(shared);
+    let thread = std::thread::Builder::new().name("keys".into());
+    thread.spawn(move || {
+        while !shared.is_stopped() {
+            let event = match event::poll(FRAME) {
+                Ok(false) => continue,
+                Ok(true) => event::read(),
+                Err(error) => Err(error),
+            };
+            let is_last = event.is_err();
+            // Nobody listens any more if this fails.
+            if sender.send(event).is_err() || is_last {
+                break;
+            }
+        }
+    })?;
+    Ok(events)
 }
 
 /// Does what the screen wants done outside of it; false if that is its end.

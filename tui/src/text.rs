@@ -185,7 +185,7 @@ pub fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     let mut unit = "B";
     for next in UNITS {
-        if value < 1023.95 {
+        if value < 1023.5 {
             break;
         }
         value /= 1024.0;

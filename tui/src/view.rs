@@ -196,6 +196,12 @@ pub trait View: Send {
         String::new()
     }
 
+    /// What such a line is about, where it is about one thing.
+    fn subject(&self, cx: &Context<'_>, line: usize) -> Option<Subject> {
+        let _ = (cx, line);
+        None
+    }
+
     /// The line under the cursor.
     fn cursor(&self) -> usize {
         0

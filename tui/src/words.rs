@@ -21,6 +21,15 @@ pub fn severity(severity: Severity) -> &'static str {
     }
 }
 
+/// The sign of how bad it is.
+pub fn sign(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "✗",
+        Severity::Warning => "!",
+        Severity::Info => "i",
+    }
+}
+
 /// How a build stands.
 pub fn build_state(build: &Build, palette: Palette) -> (&'static str, Style) {
     match build.state {

@@ -83,6 +83,7 @@ impl Screen {
         let options = Options {
             updates: true,
             messages: true,
+            frames: true,
             ..Options::default()
         };
         let mut decoder = Decoder::new(options);
@@ -179,11 +180,15 @@ fn keys() {
     both_sizes("help", &mut screen);
 }
 
+#[path = "screens/connections.rs"]
+mod connections;
 #[path = "screens/docs.rs"]
 mod docs;
 #[path = "screens/hostile.rs"]
 mod hostile;
 #[path = "screens/messages.rs"]
 mod messages;
+#[path = "screens/standing.rs"]
+mod standing;
 #[path = "screens/timeline.rs"]
 mod timeline;

@@ -14,27 +14,16 @@ use crate::trace::{
 /// Transfers among which another one of the same context is looked for.
 const LATEST: usize = 256;
 
-/// The archive is complete, and the stream goes on. Gives whether that is so.
-pub(super) fn not_ended(
-    core: &mut Core,
-    id: Id<Transfer>,
-    confidence: impl Fn(&Core, Time) -> Confidence,
-) -> bool {
+/// The archive is complete, and its sender does not say so.
+pub(super) fn stream_not_ended(core: &mut Core, id: Id<Transfer>, confidence: Confidence) {
     let Some(transfer) = core.trace.transfers.get(id) else {
-        return false;
+        return;
     };
-    let Some(call) = core.trace.calls.get(transfer.call) else {
-        return false;
+    let Some(complete) = transfer.archive_end else {
+        return;
     };
     let sender = transfer.sender();
-    let Some(complete) = transfer
-        .archive_end
-        .filter(|_| call.sent_by(sender).ended.is_none())
-    else {
-        return false;
-    };
-    let confidence = confidence(core, complete);
-    let (label, call) = (name(transfer), call.id);
+    let (label, call) = (name(transfer), transfer.call);
     let age = ago(core.now, complete);
     let case = Case {
         code: "half-close-missing",
@@ -55,7 +44,48 @@ pub(super) fn not_ended(
         )],
     };
     report(core, case);
-    true
+}
+
+/// How much longer than anything else the end of a call may take, after an archive: the receiver
+/// may have it in its memory, and be writing it down.
+const WRITING: u32 = 3;
+
+/// All of an archive was sent at `since`, and its receiver does not end the call. Whether it ever
+/// will cannot be told.
+pub(super) fn call_not_ended(core: &mut Core, id: Id<Transfer>, since: Time) {
+    if core.now.since(since) < core.stall().saturating_mul(WRITING) {
+        return;
+    }
+    let Some(transfer) = core.trace.transfers.get(id) else {
+        return;
+    };
+    let Some(call) = core.trace.calls.get(transfer.call) else {
+        return;
+    };
+    let sender = transfer.sender();
+    let receiver = sender.peer();
+    let (label, bytes) = (name(transfer), call.sent_by(sender).bytes);
+    let (call, age) = (call.id, ago(core.now, since));
+    let case = Case {
+        code: "call-not-ended",
+        severity: Severity::Warning,
+        confidence: Confidence::Likely,
+        waiting_on: Some(receiver),
+        subject: Subject::Transfer(id),
+        summary: format!(
+            "{label}: the {sender} sent everything and ended its half {age} ago, and the {receiver} does not end the \
+             call: it still writes, or never will."
+        ),
+        advice: format!(
+            "See whether what the {receiver} writes to stands still (a disk, a pipe). If it has written everything, it \
+             must return from DiffCopy with status OK: the {sender} waits for the trailers."
+        ),
+        evidence: vec![format!(
+            "call {call}: {bytes} bytes and END_STREAM from the {sender}, all within the {receiver}'s windows; no \
+             trailers from the {receiver}"
+        )],
+    };
+    report(core, case);
 }
 
 /// The request with which a client that does not take an archive loads it into an engine that

@@ -11,7 +11,7 @@ const SESSION_LIMIT: u32 = 4 << 20;
 const BUILDKIT_LIMIT: u32 = 16 << 20;
 
 /// A message began, of so many bytes.
-pub(crate) fn message_began(core: &mut Core, id: Id<Call>, from: Side, length: u32) {
+pub(super) fn message_began(core: &mut Core, id: Id<Call>, from: Side, length: u32) {
     if length <= SESSION_LIMIT {
         return;
     }
@@ -50,7 +50,7 @@ pub(crate) fn message_began(core: &mut Core, id: Id<Call>, from: Side, length: u
 }
 
 /// A call ended.
-pub(crate) fn call_ended(core: &mut Core, id: Id<Call>) {
+pub(super) fn call_ended(core: &mut Core, id: Id<Call>) {
     control::call_failed(core, id);
     let Some(call) = core.trace.calls.get(id) else {
         return;

@@ -8,7 +8,7 @@ use crate::trace::{Confidence, Connection, Exchange, Id, Severity, Subject};
 use crate::wire::http2::error_code_name;
 
 /// A connection ended.
-pub(crate) fn connection_closed(core: &mut Core, id: Id<Connection>) {
+pub(super) fn connection_closed(core: &mut Core, id: Id<Connection>) {
     tunnels::closed(core, id);
     loss::connection_closed(core);
     let Some(connection) = core.trace.connections.get(id) else {
@@ -37,7 +37,7 @@ pub(crate) fn connection_closed(core: &mut Core, id: Id<Connection>) {
 }
 
 /// What a side sends cannot be decoded any more.
-pub(crate) fn undecodable(core: &mut Core, id: Id<Connection>, from: Side) {
+pub(super) fn undecodable(core: &mut Core, id: Id<Connection>, from: Side) {
     let Some(connection) = core.trace.connections.get(id) else {
         return;
     };
@@ -67,7 +67,7 @@ pub(crate) fn undecodable(core: &mut Core, id: Id<Connection>, from: Side) {
 }
 
 /// A rule of HTTP/2 was broken in a way that can be followed.
-pub(crate) fn http2_violation(core: &mut Core, id: Id<Connection>, from: Side, what: &str) {
+pub(super) fn http2_violation(core: &mut Core, id: Id<Connection>, from: Side, what: &str) {
     report(
         core,
         Case {
@@ -86,7 +86,7 @@ pub(crate) fn http2_violation(core: &mut Core, id: Id<Connection>, from: Side, w
 }
 
 /// A side sent GOAWAY.
-pub(crate) fn goaway(core: &mut Core, id: Id<Connection>, from: Side) {
+pub(super) fn goaway(core: &mut Core, id: Id<Connection>, from: Side) {
     let Some(http2) = core
         .trace
         .connections
@@ -137,7 +137,7 @@ pub(crate) fn goaway(core: &mut Core, id: Id<Connection>, from: Side) {
 }
 
 /// Standard error inside an exec tunnel.
-pub(crate) fn exec_stderr(core: &mut Core, id: Id<Connection>, text: &str) {
+pub(super) fn exec_stderr(core: &mut Core, id: Id<Connection>, text: &str) {
     let text = text.trim();
     if text.is_empty() {
         return;
@@ -160,7 +160,7 @@ pub(crate) fn exec_stderr(core: &mut Core, id: Id<Connection>, text: &str) {
 }
 
 /// An HTTP request was answered.
-pub(crate) fn exchange_ended(core: &mut Core, id: Id<Exchange>) {
+pub(super) fn exchange_ended(core: &mut Core, id: Id<Exchange>) {
     control::rendezvous(core, id, false);
     let Some(exchange) = core.trace.exchanges.get(id) else {
         return;

@@ -69,7 +69,7 @@ pub(super) fn cancelled(core: &mut Core, id: Id<Build>) {
 }
 
 /// A call begins.
-pub(crate) fn call_opened(core: &mut Core, id: Id<Call>) {
+pub(super) fn call_opened(core: &mut Core, id: Id<Call>) {
     let Some(call) = core.trace.calls.get(id) else {
         return;
     };
@@ -219,7 +219,7 @@ pub(super) fn call_failed(core: &mut Core, id: Id<Call>) {
 }
 
 /// What a policy decided about a source in its last round: nothing yet, or something.
-pub(crate) fn policy_answered(core: &mut Core, id: Id<Call>, is_decided: bool) {
+pub(super) fn policy_answered(core: &mut Core, id: Id<Call>, is_decided: bool) {
     let Some(call) = core.trace.calls.get(id) else {
         return;
     };

@@ -17,25 +17,56 @@ mod stall;
 mod transfers;
 mod tunnels;
 
-pub(crate) use calls::{call_ended, message_began};
-pub(crate) use connections::{
-    connection_closed, exchange_ended, exec_stderr, goaway, http2_violation, undecodable,
-};
-pub(crate) use control::{call_opened, policy_answered};
-pub(crate) use sessions::{build_ended, build_started, session_opened, session_refused};
-pub(crate) use setup::{header_list, stream_limit, stream_limit_reached};
-pub(crate) use stall::tick;
-pub(crate) use transfers::{
-    error_packet, file_done, flavour_contradicted, malformed_packet, receiver_spoke,
-    transfer_ended, violation,
-};
-
-pub(crate) use tunnels::tls;
+pub(crate) use setup::stream_limit;
 
 use crate::core::Core;
 use crate::event::Side;
+use crate::protocol::diffcopy::Violation;
 use crate::text::ago;
-use crate::trace::{Confidence, Finding, Severity, Subject};
+use crate::trace::{
+    Build, Call, Confidence, Connection, Exchange, File, Finding, Flavour, Id, Session, Severity,
+    Subject, Transfer,
+};
+use crate::wire::protobuf::Malformed;
+
+/// Declares what the rest of the decoder says to the rules: nothing, when nobody wants findings.
+macro_rules! told {
+    ($($rules:ident: $event:ident($($name:ident: $type:ty),*);)*) => {$(
+        pub(crate) fn $event(core: &mut Core, $($name: $type),*) {
+            if core.options.findings {
+                $rules::$event(core, $($name),*);
+            }
+        }
+    )*};
+}
+
+told! {
+    connections: connection_closed(id: Id<Connection>);
+    connections: undecodable(id: Id<Connection>, from: Side);
+    connections: http2_violation(id: Id<Connection>, from: Side, what: &str);
+    connections: goaway(id: Id<Connection>, from: Side);
+    connections: exec_stderr(id: Id<Connection>, text: &str);
+    connections: exchange_ended(id: Id<Exchange>);
+    tunnels: tls(id: Id<Connection>, from: Side, bytes: &[u8], is_first: bool);
+    setup: header_list(id: Id<Connection>, from: Side, stream_id: u32, size: usize);
+    setup: stream_limit_reached(id: Id<Connection>, caller: Side, open: usize, limit: u32);
+    sessions: session_opened(id: Id<Session>);
+    sessions: session_refused(id: Id<Session>);
+    sessions: build_started(id: Id<Build>);
+    sessions: build_ended(id: Id<Build>);
+    control: call_opened(id: Id<Call>);
+    control: policy_answered(id: Id<Call>, is_decided: bool);
+    calls: message_began(id: Id<Call>, from: Side, length: u32);
+    calls: call_ended(id: Id<Call>);
+    transfers: flavour_contradicted(id: Id<Transfer>, before: Flavour);
+    transfers: receiver_spoke(id: Id<Transfer>);
+    transfers: malformed_packet(id: Id<Transfer>, from: Side, malformed: &Malformed);
+    transfers: violation(id: Id<Transfer>, from: Side, violation: &Violation);
+    transfers: error_packet(id: Id<Transfer>, by: Side, text: &str);
+    transfers: file_done(id: Id<Transfer>, file: &File);
+    transfers: transfer_ended(id: Id<Transfer>);
+    stall: tick();
+}
 
 /// A finding before it has its number.
 struct Case {
@@ -53,7 +84,7 @@ struct Case {
 /// certain if it is now and was not then.
 fn report(core: &mut Core, case: Case) {
     debug_assert!(
-        catalogue::find(case.code).is_some_and(|entry| entry.detected),
+        catalogue::find(case.code).is_some(),
         "{} is not in the catalogue",
         case.code
     );

@@ -15,7 +15,7 @@ const FILE_SEND: &str = "/moby.filesync.v1.FileSend/DiffCopy";
 const FILE_SYNC: &str = "/moby.filesync.v1.FileSync/DiffCopy";
 
 /// A session is asked for.
-pub(crate) fn session_opened(core: &mut Core, id: Id<Session>) {
+pub(super) fn session_opened(core: &mut Core, id: Id<Session>) {
     same_id_twice(core, id);
     setup::session_opened(core, id);
     let Some(session) = core.trace.sessions.get(id) else {
@@ -73,7 +73,7 @@ fn same_id_twice(core: &mut Core, id: Id<Session>) {
 }
 
 /// The daemon refused a session.
-pub(crate) fn session_refused(core: &mut Core, id: Id<Session>) {
+pub(super) fn session_refused(core: &mut Core, id: Id<Session>) {
     let Some(session) = core.trace.sessions.get(id) else {
         return;
     };
@@ -222,7 +222,7 @@ fn session_closed_early(core: &mut Core, id: Id<Build>) {
 }
 
 /// A build is asked for.
-pub(crate) fn build_started(core: &mut Core, id: Id<Build>) {
+pub(super) fn build_started(core: &mut Core, id: Id<Build>) {
     let Some(build) = core.trace.builds.get(id) else {
         return;
     };
@@ -315,7 +315,7 @@ fn method_not_offered(core: &mut Core, id: Id<Build>) {
 }
 
 /// A build is over.
-pub(crate) fn build_ended(core: &mut Core, id: Id<Build>) {
+pub(super) fn build_ended(core: &mut Core, id: Id<Build>) {
     let Some(build) = core.trace.builds.get(id) else {
         return;
     };

@@ -253,7 +253,7 @@ fn no_settings(core: &mut Core, id: Id<Connection>) {
 
 /// A header block of `from` was sent that takes so many bytes as SETTINGS_MAX_HEADER_LIST_SIZE
 /// counts (RFC 9113 §6.5.2).
-pub(crate) fn header_list(
+pub(super) fn header_list(
     core: &mut Core,
     id: Id<Connection>,
     from: Side,
@@ -295,7 +295,7 @@ pub(crate) fn stream_limit(core: &Core, id: Id<Connection>, caller: Side) -> Opt
 }
 
 /// A call was opened, as one of so many that are open, which is the limit or beyond it.
-pub(crate) fn stream_limit_reached(
+pub(super) fn stream_limit_reached(
     core: &mut Core,
     id: Id<Connection>,
     caller: Side,

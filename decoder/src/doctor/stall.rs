@@ -32,7 +32,7 @@ fn confidence(core: &Core, since: Time, certain: Duration) -> Confidence {
 
 /// Looks at everything that is open: the oldest matters most. To be called about once a second;
 /// full tables take about a millisecond.
-pub(crate) fn tick(core: &mut Core) {
+pub(super) fn tick(core: &mut Core) {
     let open: Vec<Id<Transfer>> = core
         .trace
         .transfers
@@ -81,7 +81,10 @@ fn transfer(core: &mut Core, id: Id<Transfer>) {
         return;
     };
     if owed.act == Act::EndCall && owed.behind.is_none() {
-        archives::not_ended(core, id, |core, since| confidence(core, since, CERTAIN));
+        match side == transfer.sender() {
+            true => archives::stream_not_ended(core, id, confidence(core, owed.since, CERTAIN)),
+            false => archives::call_not_ended(core, id, owed.since),
+        }
         return;
     }
     let code = match owed.act {
@@ -227,7 +230,7 @@ fn outside(trace: &Trace, call: Id<Call>, connection: Id<Connection>) -> &'stati
 }
 
 /// Whose turn it is, seen from the build that waits for it if there is one.
-fn chain_of(trace: &Trace, subject: Subject, now: Time) -> Option<Chain> {
+pub(super) fn chain_of(trace: &Trace, subject: Subject, now: Time) -> Option<Chain> {
     let call = match subject {
         Subject::Transfer(id) => trace.transfers.get(id).map(|transfer| transfer.call),
         Subject::Call(id) => Some(id),
@@ -243,7 +246,8 @@ fn chain_of(trace: &Trace, subject: Subject, now: Time) -> Option<Chain> {
     of_build.or_else(|| obligation::chain(trace, subject, now))
 }
 
-fn sentence(chain: Option<Chain>) -> Option<String> {
+/// A chain as it stands in the evidence.
+pub(super) fn sentence(chain: Option<Chain>) -> Option<String> {
     chain.map(|chain| chain.sentence().to_owned())
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::stall::{chain_of, sentence};
 use super::{Case, archives, report};
 use crate::core::Core;
 use crate::event::{Side, Time};
@@ -58,7 +59,7 @@ pub(super) fn is_partial(core: &Core, id: Id<Transfer>) -> bool {
 }
 
 /// The first bytes are not what the build's exporter promised.
-pub(crate) fn flavour_contradicted(core: &mut Core, id: Id<Transfer>, before: Flavour) {
+pub(super) fn flavour_contradicted(core: &mut Core, id: Id<Transfer>, before: Flavour) {
     simple(
         core,
         id,
@@ -79,7 +80,7 @@ pub(crate) fn flavour_contradicted(core: &mut Core, id: Id<Transfer>, before: Fl
 }
 
 /// The receiver of an archive answered, which only a receiver of packets does.
-pub(crate) fn receiver_spoke(core: &mut Core, id: Id<Transfer>) {
+pub(super) fn receiver_spoke(core: &mut Core, id: Id<Transfer>) {
     if is_partial(core, id) {
         return;
     }
@@ -99,7 +100,7 @@ pub(crate) fn receiver_spoke(core: &mut Core, id: Id<Transfer>) {
 }
 
 /// A message that is no packet where one should be.
-pub(crate) fn malformed_packet(
+pub(super) fn malformed_packet(
     core: &mut Core,
     id: Id<Transfer>,
     from: Side,
@@ -116,7 +117,7 @@ pub(crate) fn malformed_packet(
 }
 
 /// A side gave up.
-pub(crate) fn error_packet(core: &mut Core, id: Id<Transfer>, by: Side, text: &str) {
+pub(super) fn error_packet(core: &mut Core, id: Id<Transfer>, by: Side, text: &str) {
     // The text of a transfer that was cancelled with its build says nothing new.
     if text.contains("context canceled") {
         return;
@@ -132,7 +133,7 @@ pub(crate) fn error_packet(core: &mut Core, id: Id<Transfer>, by: Side, text: &s
 }
 
 /// The contents of a file are complete.
-pub(crate) fn file_done(core: &mut Core, id: Id<Transfer>, file: &File) {
+pub(super) fn file_done(core: &mut Core, id: Id<Transfer>, file: &File) {
     let Some(size) = file.size.filter(|size| *size != file.bytes) else {
         return;
     };
@@ -163,7 +164,7 @@ pub(crate) fn file_done(core: &mut Core, id: Id<Transfer>, file: &File) {
 }
 
 /// A packet broke a rule.
-pub(crate) fn violation(core: &mut Core, id: Id<Transfer>, from: Side, violation: &Violation) {
+pub(super) fn violation(core: &mut Core, id: Id<Transfer>, from: Side, violation: &Violation) {
     if is_partial(core, id) {
         return;
     }
@@ -233,7 +234,7 @@ pub(crate) fn violation(core: &mut Core, id: Id<Transfer>, from: Side, violation
 }
 
 /// A transfer ended.
-pub(crate) fn transfer_ended(core: &mut Core, id: Id<Transfer>) {
+pub(super) fn transfer_ended(core: &mut Core, id: Id<Transfer>) {
     archives::shared_key(core, id);
     let Some(transfer) = core.trace.transfers.get(id) else {
         return;
@@ -354,9 +355,13 @@ pub(super) fn packets_read_as_bytes(core: &mut Core, id: Id<Transfer>) -> bool {
     }
     let files = machine.files();
     let entries = machine.entries().count();
+    let output = match &transfer.exporter {
+        Some(kind) => format!("`{kind}`"),
+        None => "a tree (`local`)".to_owned(),
+    };
     let summary = format!(
-        "{}: the output is a tree, which FileSend carries as fsutil Packets, but the {receiver} handles it as a stream \
-         of BytesMessages: it has asked for nothing, and owes REQ for {files} file{}.",
+        "{}: the output is {output}, so FileSend carries fsutil Packets, but the {receiver} handles it as a stream of \
+         BytesMessages: it has asked for nothing, and owes REQ for {files} file{}.",
         name(transfer),
         if files == 1 { "" } else { "s" }
     );
@@ -367,6 +372,11 @@ pub(super) fn packets_read_as_bytes(core: &mut Core, id: Id<Transfer>) -> bool {
         transfer.sender(),
         transfer.call
     ));
+    evidence.extend(sentence(chain_of(
+        &core.trace,
+        Subject::Transfer(id),
+        core.now,
+    )));
     report(
         core,
         Case {

@@ -18,7 +18,7 @@ const DEAD: Duration = Duration::from_secs(60);
 
 /// Bytes of a side that may be part of TLS, or an answer to it; `is_first` says that they are the
 /// side's first ones.
-pub(crate) fn tls(core: &mut Core, id: Id<Connection>, from: Side, bytes: &[u8], is_first: bool) {
+pub(super) fn tls(core: &mut Core, id: Id<Connection>, from: Side, bytes: &[u8], is_first: bool) {
     const HTTPS: &[u8] = b"HTTP request to an HTTPS server";
     let Some(connection) = core.trace.connections.get(id) else {
         return;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Act, Layer, Obligation, State, hindrance};
 use crate::event::{Side, Time};
+use crate::protocol::engine::{Route, Target};
 use crate::trace::{
     Build, BuildState, Call, CallState, Exchange, Flavour, Session, Subject, Trace, Transfer,
     TransferState,
@@ -59,7 +60,21 @@ pub(super) fn transfer(trace: &Trace, row: &Transfer, now: Time) -> Option<Oblig
                 Some(ended) => {
                     let action = "end the call, once it has taken everything".to_owned();
                     let receiver = sender.peer();
-                    (receiver, Act::EndCall, action, ended, State::Busy)
+                    // It ends the call when the engine that it gives an image to has answered.
+                    let load = image_load(trace).filter(|_| receiver == Side::Client);
+                    let is_work = load.is_some_and(|load| load.end.is_none());
+                    let since = load.and_then(|load| load.end).max(Some(ended));
+                    let state = match is_work || moves(now, since) {
+                        true => State::Busy,
+                        false => State::Waiting,
+                    };
+                    (
+                        receiver,
+                        Act::EndCall,
+                        action,
+                        since.unwrap_or(ended),
+                        state,
+                    )
                 }
                 None if row.archive_end.is_some() => {
                     let since = row.archive_end.unwrap_or(call.start);
@@ -102,6 +117,13 @@ pub(super) fn transfer(trace: &Trace, row: &Transfer, now: Time) -> Option<Oblig
         },
         behind: behind.map(|behind| behind.subject),
         blocks: Vec::new(),
+    })
+}
+
+/// The request by which an image was last loaded into an engine.
+fn image_load(trace: &Trace) -> Option<&Exchange> {
+    trace.exchanges.iter().rev().find(|exchange| {
+        Target::parse(&exchange.method, &exchange.target).route == Route::ImagesLoad
     })
 }
 

@@ -10,7 +10,8 @@ use crate::doctor;
 use crate::event::{Closed, Side};
 use crate::redact::{self, Patch};
 use crate::trace::{
-    self, Awaited, CallState, Connection, Exchange, GoAway, Id, PerSide, Reset, Session, Update,
+    self, Awaited, CallState, Connection, Exchange, Frame, GoAway, Id, PerSide, Reset, Session,
+    Update,
 };
 use crate::wire::hpack;
 use crate::wire::http2::{
@@ -174,6 +175,18 @@ impl Heard<'_> {
             .as_mut()
     }
 
+    fn tell_frame(&mut self, from: Side, header: &FrameHeader, value: Option<u32>) {
+        if self.core.options.frames {
+            self.core.update(Update::Frame(Frame {
+                connection: self.calls.connection,
+                from,
+                at: self.core.now,
+                header: *header,
+                value,
+            }));
+        }
+    }
+
     fn is_over(&self, stream: &Stream) -> bool {
         match stream {
             Stream::Call(call) => call.is_over(),
@@ -305,6 +318,21 @@ impl http2::Handler for Heard<'_> {
                 *http2.acknowledges.get_mut(from) = true;
             }
         }
+        // The others are told with what is in them.
+        if !header.kind.is_control() {
+            self.tell_frame(from, header, None);
+        }
+    }
+
+    fn control(&mut self, from: Side, header: &FrameHeader, payload: &[u8]) {
+        let number = |at: usize| payload.get(at..)?.first_chunk().copied();
+        let value = match header.kind {
+            FrameType::WindowUpdate => number(0).map(|it| u32::from_be_bytes(it) & 0x7fff_ffff),
+            FrameType::RstStream => number(0).map(u32::from_be_bytes),
+            FrameType::GoAway => number(4).map(u32::from_be_bytes),
+            _ => None,
+        };
+        self.tell_frame(from, header, value);
     }
 
     fn ping(&mut self, from: Side, ack: bool, _payload: u64) {

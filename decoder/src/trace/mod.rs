@@ -32,7 +32,7 @@ pub(crate) use session::same_session;
 pub use session::{Session, SessionPath, bare_session};
 pub use table::{Id, Table};
 pub use transfer::{Direction, File, FileState, Flavour, Transfer, TransferState, Turn};
-pub use update::{Awaited, Content, Message, Printed, Text, TextSource, Update, Wait};
+pub use update::{Awaited, Content, Frame, Message, Printed, Text, TextSource, Update, Wait};
 
 use crate::event::Time;
 use crate::limits::Limits;

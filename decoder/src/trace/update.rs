@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{Build, Call, Connection, Exchange, File, Finding, Id, Said, Session, Transfer};
 use crate::event::{Side, Time};
 use crate::protocol::diffcopy::PacketType;
+use crate::wire::http2::FrameHeader;
 
 /// Something in the trace changed. Ids point into the trace, which holds the present state.
 #[derive(Clone, Debug)]
@@ -49,6 +50,23 @@ pub enum Update {
     Printed(Id<Build>, Box<Printed>),
     /// A piece of what was said, whole.
     Said(Box<Said>),
+    /// An HTTP/2 frame was sent.
+    Frame(Frame),
+}
+
+/// One HTTP/2 frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The connection, at any level.
+    pub connection: Id<Connection>,
+    /// Who sent it.
+    pub from: Side,
+    /// When its header was complete or, where it has a [`value`](Frame::value), its payload.
+    pub at: Time,
+    /// What kind of frame it is, its flags, its stream and the bytes of its payload.
+    pub header: FrameHeader,
+    /// Of WINDOW_UPDATE by how many bytes, of RST_STREAM and GOAWAY the error code.
+    pub value: Option<u32>,
 }
 
 /// One gRPC message.

@@ -46,8 +46,44 @@ fn an_archive_that_is_not_ended() {
     // The daemon may still be making the rest of the archive.
     assert_eq!(play(vec![0, 1], false).wait(60).codes(), [""; 0]);
     assert_eq!(play(vec![0; 423], false).wait(60).codes(), [""; 0]);
-    // The client may still be writing it down.
-    assert_eq!(play(vec![0; 424], true).wait(60).codes(), [""; 0]);
+}
+
+#[test]
+fn an_archive_whose_receiver_does_not_end_the_call() {
+    let play = || {
+        let mut scene = session(&[FILE_SEND]);
+        build(&mut scene, &["docker"]);
+        scene.on(1, |talk| {
+            talk.call(Daemon, 1, FILE_SEND, &[]).accept(Client, 1);
+            bytes(talk, vec![7; 4096]);
+            talk.end(Daemon, 1);
+        });
+        scene
+    };
+    let mut scene = play();
+    // It may still be writing it down.
+    assert_eq!(scene.wait(14).codes(), [""; 0]);
+    let finding = scene.wait(2).finding();
+    assert_eq!(
+        (finding.code, finding.waiting_on, finding.confidence()),
+        ("call-not-ended", Some(Client), Confidence::Likely)
+    );
+    assert_eq!(scene.wait(100).finding().confidence(), Confidence::Likely);
+    // Or it loads the image into an engine, which takes its time.
+    let mut scene = play();
+    scene.on(3, |talk| {
+        talk.say(
+            Client,
+            "POST /v1.45/images/load?quiet=1 HTTP/1.1\r\nHost: docker\r\nTransfer-Encoding: chunked\r\n\r\n\
+             5\r\nimage\r\n0\r\n\r\n",
+        );
+    });
+    assert_eq!(scene.wait(60).codes(), [""; 0]);
+    scene.on(3, |talk| {
+        talk.say(Daemon, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    });
+    assert_eq!(scene.wait(14).codes(), [""; 0]);
+    assert_eq!(scene.wait(2).codes(), ["call-not-ended"]);
 }
 
 #[test]

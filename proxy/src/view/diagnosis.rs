@@ -158,7 +158,10 @@ impl Text<'_> {
         let finding = &item.finding;
         let (style, mark) = words::severity(finding.severity);
         let waiting = finding.waiting_on;
-        let waiting = waiting.map_or(String::new(), |side| format!("  waits for the {side}"));
+        let waiting = waiting.map_or(String::new(), |side| match item.passed {
+            true => format!("  waited for the {side}, which acted in the end"),
+            false => format!("  waits for the {side}"),
+        });
         self.line(&[
             (style, mark),
             (Style::Bold, &format!("  {}", finding.code)),

@@ -143,6 +143,7 @@ impl Writer {
             | Update::BuildStarted(_)
             | Update::Waited(_)
             | Update::Printed(..)
+            | Update::Frame(_)
             | Update::Said(_) => {}
         }
     }

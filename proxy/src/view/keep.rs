@@ -88,6 +88,6 @@ fn thing<'a>(trace: &'a Trace, update: &'a Update) -> Option<Thing<'a>> {
         }
         Update::Finding(id) => trace.findings.get(*id).map(Thing::Finding),
         Update::Text(text) => Some(Thing::Text(text)),
-        Update::Said(_) | Update::Waited(_) | Update::Printed(..) => None,
+        Update::Said(_) | Update::Waited(_) | Update::Printed(..) | Update::Frame(_) => None,
     }
 }

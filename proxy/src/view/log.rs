@@ -137,7 +137,8 @@ impl Log {
             | Update::Text(_)
             | Update::Said(_)
             | Update::Waited(_)
-            | Update::Printed(..) => return None,
+            | Update::Printed(..)
+            | Update::Frame(_) => return None,
         })
     }
 
@@ -343,7 +344,8 @@ fn line<'a>(
         | Update::Text(_)
         | Update::Said(_)
         | Update::Waited(_)
-        | Update::Printed(..) => None,
+        | Update::Printed(..)
+        | Update::Frame(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod keep;
 mod log;
 pub mod page;
 mod paint;
+pub mod standing;
 mod summary;
 mod words;
 

@@ -19,15 +19,12 @@ pub fn list(output: &Output) -> String {
     };
     let mut table = Table::default();
     let cell = |text: &str| (Style::Dim, text.to_owned());
-    table.row([cell("code"), cell("found"), cell("what it is")]);
+    table.row([cell("code"), cell("at its worst"), cell("what it is")]);
     for entry in findings::entries() {
-        let found = match entry.detected {
-            true => (Style::Plain, "yes".to_owned()),
-            false => (Style::Dim, "not yet".to_owned()),
-        };
         let (style, _) = words::severity(entry.severity);
         let title = (Style::Plain, entry.title.to_owned());
-        table.row([(style, entry.code.to_owned()), found, title]);
+        let severity = (Style::Plain, entry.severity.as_str().to_owned());
+        table.row([(style, entry.code.to_owned()), severity, title]);
     }
     let mut out = String::new();
     table.push(&mut out, paint, 0, output.width);
@@ -51,9 +48,6 @@ pub fn page(entry: &Entry, output: &Output) -> String {
         out.push('\n');
     };
     say(&format!("{}.", entry.title));
-    if !entry.detected {
-        say("buildtap does not find this yet.");
-    }
     for (heading, text) in sections(entry) {
         out.push('\n');
         paint.push(&mut out, Style::Bold, heading);
@@ -97,7 +91,6 @@ struct Object {
     title: &'static str,
     severity: &'static str,
     layer: &'static str,
-    detected: bool,
     stall: bool,
     what: &'static str,
     wire: &'static str,
@@ -117,7 +110,6 @@ pub fn json(entries: impl Iterator<Item = &'static Entry>) -> String {
                 title: entry.title,
                 severity: entry.severity.as_str(),
                 layer: entry.layer.as_str(),
-                detected: entry.detected,
                 stall: entry.stall,
                 what: entry.what,
                 wire: entry.wire,
@@ -145,29 +137,24 @@ explain` prints the same. This document is made from the catalogue in `decoder/s
 /// All of it in Markdown.
 pub fn document() -> String {
     let mut out = PREFACE.to_owned();
-    out.push_str("| code | found | at its worst | where | what it is |\n|---|---|---|---|---|\n");
+    out.push_str("| code | at its worst | where | what it is |\n|---|---|---|---|\n");
     for entry in findings::entries() {
         let code = entry.code;
-        let found = if entry.detected { "yes" } else { "not yet" };
         let severity = entry.severity.as_str();
         let layer = layer(entry.layer);
         let title = entry.title;
         out.push_str(&format!(
-            "| [`{code}`](#{code}) | {found} | {severity} | {layer} | {title} |\n"
+            "| [`{code}`](#{code}) | {severity} | {layer} | {title} |\n"
         ));
     }
     for entry in findings::entries() {
         out.push_str(&format!("\n## {}\n\n", entry.code));
-        let yet = match entry.detected {
-            true => "",
-            false => " *buildtap does not find this yet.*",
-        };
         let worst = match entry.severity {
             Severity::Error => "an error",
             Severity::Warning => "a warning",
             Severity::Info => "worth knowing",
         };
-        out.push_str(&format!("{}; {worst}.{yet}\n", entry.title));
+        out.push_str(&format!("{}; {worst}.\n", entry.title));
         for (heading, text) in sections(entry) {
             let text = format!("- **{heading}.** {text}");
             out.push('\n');

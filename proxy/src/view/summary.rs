@@ -12,6 +12,8 @@ use buildtap_decoder::describe::printable;
 use buildtap_decoder::event::Time;
 use buildtap_decoder::trace::{Build, Id, Session, SessionPath, Subject, Trace, Vertex};
 
+use crate::diagnose::passed;
+
 use super::paint::{Paint, Style, Table, count, duration, offset, shorten, wrapped};
 use super::words;
 
@@ -344,6 +346,11 @@ impl Summary<'_> {
                 (false, None) => "  likely".to_owned(),
                 (false, Some(_)) => String::new(),
             };
+            let passed = match passed(self.trace, finding) {
+                true => "; it passed",
+                false => "",
+            };
+            let note = note + passed;
             let code = format!("  {}", finding.code);
             self.line(
                 2,

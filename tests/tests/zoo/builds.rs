@@ -22,6 +22,15 @@ fn fail_a_step(play: &mut Play) {
     play.daemon.rules.push(step.once());
 }
 
+/// The client gives up when it is about to announce its first file; the daemon, which waits for that, does not fail
+/// before it learns why.
+fn give_up(play: &mut Play) {
+    let first = Rule::new(Step::SendStat, Action::GiveUp).scope("context");
+    play.client.rules.push(first);
+    let wait = Rule::new(Step::Receive, Action::Hang).scope("context");
+    play.daemon.rules.push(wait);
+}
+
 pub(crate) static ENTRIES: &[Entry] = &[
     Entry {
         code: "build-failed",
@@ -65,12 +74,8 @@ pub(crate) static ENTRIES: &[Entry] = &[
             play.between = Between::Proxy;
             play
         },
-        animal: "gives up in the midst of a step",
-        fault: |play| {
-            let long = Rule::new(Step::Vertex, Action::Hang).after(5);
-            play.daemon.rules.push(long);
-            play.client.give_up_after = Some(Duration::from_millis(300));
-        },
+        animal: "gives up while it sends its context",
+        fault: give_up,
         waits_for: None,
         says: &["The client cancelled build 1"],
     },
@@ -78,12 +83,10 @@ pub(crate) static ENTRIES: &[Entry] = &[
         code: "cancelled-by-peer",
         twin: "a client that waits for the end of its build",
         play: build,
-        animal: "gives up in the midst of a step, by POST /build/cancel",
+        animal: "gives up while it sends its context, by POST /build/cancel",
         fault: |play| {
-            let long = Rule::new(Step::Vertex, Action::Hang).after(5);
-            play.daemon.rules.push(long);
             play.client.cancels = true;
-            play.client.give_up_after = Some(Duration::from_millis(300));
+            give_up(play);
         },
         waits_for: None,
         says: &["The client cancelled build 1"],

@@ -20,15 +20,12 @@ pub(crate) struct Seen {
     pub(crate) trace: Trace,
     /// What `buildtap diagnose` says of its recording.
     pub(crate) diagnosis: Value,
+    /// What is on the first screen, at 80×24, while it misbehaves or at its end.
+    pub(crate) screen: String,
 }
 
 /// How much later than `--stall-after` a wait may be reported.
 const PROMPT: Duration = Duration::from_secs(1);
-
-/// Whether a rule finds it.
-pub(crate) fn is_detected(code: &str) -> bool {
-    findings::find(code).is_some_and(|entry| entry.detected)
-}
 
 /// Says what is not as it should be.
 pub(crate) fn judge(entry: &Entry, kind: Kind, seen: &Seen) -> Result<(), String> {
@@ -37,15 +34,47 @@ pub(crate) fn judge(entry: &Entry, kind: Kind, seen: &Seen) -> Result<(), String
     let judged = match kind {
         Kind::Twin if !found.is_empty() => Err("the twin has findings".to_owned()),
         Kind::Twin if seen.finished.code() != 0 => Err("the twin did not end well".to_owned()),
-        Kind::Twin => Ok(()),
+        Kind::Twin => is_calm(&seen.screen),
         Kind::Animal => match found.first() {
             None => Err("nothing is found".to_owned()),
             Some(first) => is_said(entry, first)
                 .and_then(|()| is_the_cause(entry, &seen.diagnosis))
-                .and_then(|()| is_said_in_time(entry, first, &seen.trace)),
+                .and_then(|()| is_said_in_time(entry, first, &seen.trace))
+                .and_then(|()| is_seen(entry, first, &seen.screen)),
         },
     };
     judged.map_err(|why| format!("{why}: {}", told()))
+}
+
+/// The finding is at the top of the first screen, with who must act; what is only worth knowing is in the tree.
+fn is_seen(entry: &Entry, first: &Value, screen: &str) -> Result<(), String> {
+    // The table of what was said has these columns.
+    let is_heading = |line: &&str| line.starts_with("what ") && line.contains(" state ");
+    let is_top = |line: &&str| first["severity"] == "info" || !is_heading(line);
+    let top: Vec<&str> = screen.lines().take_while(is_top).collect();
+    let is_at_top = |wanted: &str| top.iter().any(|line| line.contains(wanted));
+    let title = findings::find(entry.code).map_or("", |entry| entry.title);
+    let wanted = match entry.waits_for {
+        Some(side) => format!("the {side} must "),
+        // As much of it as there is room for.
+        None => title.chars().take(40).collect(),
+    };
+    match [entry.code, &wanted].into_iter().find(|it| !is_at_top(it)) {
+        None => Ok(()),
+        Some(missing) => Err(format!("{missing:?} is not on the first screen:\n{screen}")),
+    }
+}
+
+/// Nothing that is wrong is on the first screen of a twin.
+fn is_calm(screen: &str) -> Result<(), String> {
+    let is_wrong =
+        |line: &&str| line.contains('✗') || line.contains('◔') || line.contains(" wrong ");
+    match screen.lines().find(is_wrong) {
+        None if screen.contains("✓ nothing abnormal") => Ok(()),
+        _ => Err(format!(
+            "something seems wrong on the first screen:\n{screen}"
+        )),
+    }
 }
 
 fn lines(found: &[&Value]) -> String {
@@ -142,6 +171,8 @@ impl Entry {
             }
             // Twice as long as the Go client waits.
             "status-never-ends" => Some(Duration::from_secs(10)),
+            // What has arrived is still to be written down.
+            "call-not-ended" => Some(3 * STALL_AFTER),
             // The limit is known, and the call that reaches it is seen.
             "stream-limit-reached" => None,
             code => {

@@ -20,7 +20,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use crate::between;
-use crate::judge::{Seen, is_detected, judge};
+use crate::first_screen::first_screen;
+use crate::judge::{Seen, judge};
 use crate::table::{Entry, Kind, Play, entries};
 
 /// How soon a wait is reported: nothing that is healthy here takes so long.
@@ -84,9 +85,6 @@ pub(crate) fn show(entries: &'static [Entry]) {
         .iter()
         .filter(|entry| only.as_ref().is_none_or(|only| only == entry.code));
     let both = all.flat_map(|entry| [(entry, Kind::Animal), (entry, Kind::Twin)]);
-    // What no rule finds has its animal all the same, for the day when one does.
-    let both = both
-        .filter(|(entry, kind)| *kind == Kind::Twin || is_detected(entry.code) || only.is_some());
     let queue = Mutex::new(VecDeque::from_iter(both));
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -178,6 +176,10 @@ pub(crate) fn watch(entry: &Entry, kind: Kind) -> Seen {
     Seen {
         trace: Trace::read(Path::new(&trace)),
         diagnosis: serde_json::from_str(&diagnosis).unwrap_or_default(),
+        screen: first_screen(
+            Path::new(&capture),
+            (kind == Kind::Animal).then_some(entry.code),
+        ),
         finished,
     }
 }

@@ -7,6 +7,7 @@
 //! - [`table`]: what an animal is; [`sessions`], [`callbacks`], [`transfers`], [`builds`] and [`connections`]: the animals,
 //!   in the families of the catalogue;
 //! - [`keeper`]: lets them play; [`judge`]: looks what is said of them, and when;
+//! - [`first_screen`]: what is seen of them without a key;
 //! - [`between`]: what else is between the two sides;
 //! - [`document`]: the table for people.
 //!
@@ -17,6 +18,7 @@ mod builds;
 mod callbacks;
 mod connections;
 mod document;
+mod first_screen;
 mod judge;
 mod keeper;
 mod sessions;

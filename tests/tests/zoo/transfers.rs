@@ -161,6 +161,19 @@ pub(crate) static ENTRIES: &[Entry] = &[
         says: &["FileSync of \"context\" stands still", "the client must"],
     },
     Entry {
+        code: "call-not-ended",
+        twin: "a client that ends the call when it has written its `tar` export down",
+        play: tar,
+        animal: "takes all of its `tar` export, and does not return from DiffCopy",
+        fault: |play| {
+            let end =
+                Rule::new(Step::EndCall, Action::Hang).scope("/moby.filesync.v1.FileSend/DiffCopy");
+            play.client.rules.push(end);
+        },
+        waits_for: Some(Client),
+        says: &["the client does not end the call"],
+    },
+    Entry {
         code: "transfer-error-packet",
         twin: "a client that can read its context",
         play: build,

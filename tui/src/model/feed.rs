@@ -7,7 +7,7 @@ use buildtap_decoder::Decoder;
 use buildtap_decoder::event::Time;
 use buildtap_decoder::trace::{Id, Session, Trace, Update};
 
-use super::{Activity, Shared, Store};
+use super::{Activity, Progress, Shared, Store};
 
 /// How often rows are copied.
 const FOLLOW: Duration = Duration::from_millis(50);
@@ -58,7 +58,7 @@ impl Feed {
         if self.followed.is_none_or(|at| at.elapsed() >= FOLLOW)
             // While the screen is drawn: the next time.
             && let Some(mut store) = self.shared.try_lock()
-            && !store.paused
+            && !store.is_paused()
         {
             follow(&mut store, decoder);
             self.followed = Some(Instant::now());
@@ -95,7 +95,10 @@ impl Feed {
 }
 
 fn follow(store: &mut Store, decoder: &Decoder) {
-    store.now = decoder.now();
+    // The clock of a session that is over stands still, too.
+    if !matches!(store.progress, Progress::Over(_)) {
+        store.now = decoder.now();
+    }
     store.follower.follow(decoder.trace(), decoder.now());
 }
 
@@ -105,14 +108,15 @@ impl Store {
             Update::Message(message) => {
                 self.messages.add(&message);
                 let (at, bytes) = (message.at, message.length);
-                let of_call = self.calls.entry(message.call.number());
+                let of_call = self.activities.calls.entry(message.call.number());
                 of_call.or_insert_with(|| Activity::new(at)).add(at, bytes);
                 if let Some(session) = session {
-                    let of_session = self.sessions.entry(session.number());
+                    let of_session = self.activities.sessions.entry(session.number());
                     let activity = of_session.or_insert_with(|| Activity::new(at));
                     activity.add(at, bytes);
                 }
             }
+            Update::Frame(frame) => self.frames.add(&frame),
             Update::File(transfer, file) => self.add_file(transfer, *file),
             Update::Text(text) => self.add_text(*text),
             _ => {}

@@ -76,6 +76,8 @@ pub struct Messages {
     chunks: VecDeque<Vec<u8>>,
     chunks_gone: u32,
     bytes: usize,
+    /// Those of a call that were sent later are not shown.
+    until: Option<Time>,
 }
 
 impl Messages {
@@ -191,9 +193,20 @@ impl Messages {
         })
     }
 
-    /// How many of a call are kept.
+    /// Lets those that are sent after `until` wait, or lets all of them be seen.
+    pub fn hold(&mut self, until: Option<Time>) {
+        self.until = until;
+    }
+
+    /// How many of a call are kept, and not held back.
     pub fn count(&self, call: Id<Call>) -> usize {
-        self.of(call).map_or(0, VecDeque::len)
+        let of_call = self.of(call);
+        match self.until {
+            None => of_call.map_or(0, VecDeque::len),
+            Some(until) => of_call.map_or(0, |of_call| {
+                of_call.partition_point(|seq| self.get(*seq).is_none_or(|it| it.at <= until))
+            }),
+        }
     }
 
     /// The message of a call at this place among those that are kept, in the order in which they

@@ -7,6 +7,7 @@
 mod activity;
 mod diff;
 mod feed;
+mod frames;
 mod messages;
 mod pane;
 mod waits;
@@ -24,6 +25,7 @@ use buildtap_decoder::trace::{Call, File, Follower, Id, Session, Text, Trace, Tr
 pub use activity::{Activity, BUCKETS, sparkline};
 pub use diff::{Diff, Difference};
 pub use feed::Feed;
+pub use frames::Frames;
 pub use messages::{Kind, Message, Messages};
 pub use pane::{Pane, ToCommand};
 pub use waits::{Wait, waits};
@@ -68,10 +70,12 @@ pub struct Store {
     follower: Follower,
     /// The messages.
     pub messages: Messages,
+    /// HTTP/2 frames.
+    pub frames: Frames,
     /// Files of transfers that are complete, by the transfer's number, the newest last.
-    pub files: HashMap<u64, VecDeque<File>>,
+    files: HashMap<u64, VecDeque<File>>,
     /// What was said for people, the newest last.
-    pub texts: VecDeque<Text>,
+    texts: VecDeque<Text>,
     /// Where it comes from.
     pub source: Source,
     /// How far it is.
@@ -86,7 +90,14 @@ pub struct Store {
     pub dropped: u64,
     /// The time of what was seen last.
     pub now: Time,
-    paused: bool,
+    activities: Activities,
+    /// How much was said when, as it was when it was held still; `None` if it is not.
+    held: Option<Box<Activities>>,
+}
+
+/// How much was said when, by the numbers of calls and sessions.
+#[derive(Clone, Debug, Default)]
+struct Activities {
     calls: HashMap<u64, Activity>,
     sessions: HashMap<u64, Activity>,
 }
@@ -101,6 +112,7 @@ impl Store {
         Store {
             follower: Follower::new(&Limits::default()),
             messages: Messages::default(),
+            frames: Frames::default(),
             files: HashMap::new(),
             texts: VecDeque::new(),
             source,
@@ -110,9 +122,8 @@ impl Store {
             notes: Vec::new(),
             dropped: 0,
             now: Time::default(),
-            paused: false,
-            calls: HashMap::new(),
-            sessions: HashMap::new(),
+            activities: Activities::default(),
+            held: None,
         }
     }
 
@@ -127,19 +138,31 @@ impl Store {
         first.map_or(self.now, |first| first.opened)
     }
 
+    fn activities(&self) -> &Activities {
+        self.held.as_deref().unwrap_or(&self.activities)
+    }
+
     /// How much was said on a call, over its life.
     pub fn activity_of_call(&self, call: Id<Call>) -> Option<&Activity> {
-        self.calls.get(&call.number())
+        self.activities().calls.get(&call.number())
     }
 
     /// How much was said in a session, over its life.
     pub fn activity_of_session(&self, session: Id<Session>) -> Option<&Activity> {
-        self.sessions.get(&session.number())
+        self.activities().sessions.get(&session.number())
     }
 
     /// The files of a transfer that are complete, the newest last.
     pub fn files_of(&self, transfer: Id<Transfer>) -> impl DoubleEndedIterator<Item = &File> {
-        self.files.get(&transfer.number()).into_iter().flatten()
+        let files = self.files.get(&transfer.number()).into_iter().flatten();
+        let later = |file: &&File| file.completed.is_some_and(|at| at > self.now);
+        files.filter(move |file| !self.is_paused() || !later(file))
+    }
+
+    /// What was said for people, the newest last.
+    pub fn texts(&self) -> impl DoubleEndedIterator<Item = &Text> {
+        let texts = self.texts.iter();
+        texts.filter(|text| !self.is_paused() || text.at <= self.now)
     }
 
     /// Whether more may come.
@@ -149,7 +172,18 @@ impl Store {
 
     /// Whether it is held still.
     pub fn is_paused(&self) -> bool {
-        self.paused
+        self.held.is_some()
+    }
+
+    /// Holds still what is shown, or lets it go on. What is new is kept either way.
+    fn hold(&mut self, still: bool) {
+        if still == self.is_paused() {
+            return;
+        }
+        self.held = still.then(|| Box::new(self.activities.clone()));
+        let until = still.then_some(self.now);
+        self.messages.hold(until);
+        self.frames.hold(until);
     }
 
     fn add_file(&mut self, transfer: Id<Transfer>, file: File) {
@@ -308,7 +342,7 @@ impl Shared {
 
     /// Holds what is shown still, or lets it go on.
     pub fn pause(&self, paused: bool) {
-        self.lock().paused = paused;
+        self.lock().hold(paused);
         self.changed();
     }
 

@@ -99,19 +99,13 @@ pub fn waits(trace: &Trace, now: Time) -> Vec<Wait> {
             .find(|wait| wait.is_about(trace, finding.subject));
         if let Some(wait) = about {
             wait.finding = wait.finding.or(Some(finding.id));
-        } else if let Some(side) = finding.waiting_on {
-            waits.push(Wait {
-                side,
-                action: findings::find(finding.code)
-                    .map_or(finding.code, |entry| entry.title)
-                    .to_owned(),
-                since: finding.at,
-                subject: finding.subject,
-                layer: None,
-                blocks: Vec::new(),
-                sentence: finding.summary.clone(),
-                finding: Some(finding.id),
-            });
+        } else if let Some(carrier) = carrier(trace, finding.subject) {
+            // The socket of what it is about.
+            let carries =
+                |wait: &&mut Wait| wait.subject == carrier && Some(wait.side) == finding.waiting_on;
+            if let Some(wait) = waits.iter_mut().find(carries) {
+                wait.finding = wait.finding.or(Some(finding.id));
+            }
         }
     }
     waits.retain(|wait| wait.finding.is_some() || wait.age(now) >= MOMENT);
@@ -163,6 +157,17 @@ fn is_slow(obligation: &Obligation, trace: &Trace, now: Time) -> bool {
     let row = trace.exchanges.get(id);
     let is_plain = row.is_some_and(|row| row.build.is_none() && row.answered.is_none());
     is_plain && obligation.act == Act::Answer && now.since(obligation.since) >= LONG
+}
+
+/// The connection that carries a request.
+fn carrier(trace: &Trace, subject: Subject) -> Option<Subject> {
+    match subject {
+        Subject::Exchange(id) => {
+            let exchange = trace.exchanges.get(id)?;
+            Some(Subject::Connection(exchange.connection))
+        }
+        _ => None,
+    }
 }
 
 fn same(trace: &Trace, one: Subject, other: Subject) -> bool {

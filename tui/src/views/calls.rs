@@ -25,13 +25,13 @@ pub(super) struct Calls {
 
 const COLUMNS: &[Column] = &[
     Column::right("call", 6),
-    Column::right("at", 8),
+    Column::right("at", 8).from(100),
     Column::left("caller", 8),
     Column::rest("method"),
     Column::right("took", 7),
-    Column::right("client", 9),
+    Column::right("client", 8),
     Column::right("msgs", 7).from(110),
-    Column::right("daemon", 9),
+    Column::right("daemon", 8),
     Column::right("msgs", 7).from(110),
     Column::left("status", 12),
     Column::left("in words", 44).from(150),
@@ -92,7 +92,7 @@ impl Calls {
 impl View for Calls {
     fn draw(&mut self, cx: &Context<'_>, area: Rect, buf: &mut Buffer) {
         self.arrange(cx);
-        let area = details::below(cx, self.selected(cx), area, buf);
+        let area = details::below(cx, self.selected(cx), self.rows.len(), area, buf);
         let trace = cx.store.trace();
         let (palette, origin) = (cx.palette, cx.store.origin());
         let table = Table {
@@ -151,8 +151,7 @@ impl View for Calls {
     }
 
     fn selected(&self, cx: &Context<'_>) -> Option<Subject> {
-        self.call(cx, self.list.selected())
-            .map(|call| Subject::Call(call.id))
+        self.subject(cx, self.list.selected())
     }
 
     fn click(&mut self, at: Position, cx: &Context<'_>) -> Outcome {
@@ -178,6 +177,10 @@ impl View for Calls {
         };
         let ending = words::ending(cx.store.trace(), call);
         format!("{} {} {ending}", call.id, words::call(call))
+    }
+
+    fn subject(&self, cx: &Context<'_>, line: usize) -> Option<Subject> {
+        self.call(cx, line).map(|call| Subject::Call(call.id))
     }
 
     fn cursor(&self) -> usize {

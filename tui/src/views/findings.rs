@@ -302,6 +302,11 @@ impl View for Findings {
         })
     }
 
+    fn subject(&self, cx: &Context<'_>, line: usize) -> Option<Subject> {
+        let finding = cx.store.trace().findings.get(*self.rows.get(line)?);
+        finding.map(|finding| finding.subject)
+    }
+
     fn cursor(&self) -> usize {
         self.list.selected()
     }

@@ -1,6 +1,7 @@
 //! What the command prints, in a terminal of its own; without one, what was said for people on
 //! the way, and what buildtap has to say of itself.
 
+use buildtap_decoder::trace::Text;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -16,6 +17,15 @@ pub(super) struct Output {
     list: List,
     /// Lines that one has scrolled up.
     up: usize,
+    /// Whether there is a command to type into.
+    runs: bool,
+}
+
+/// The text on a line: notes stand above the first.
+fn text<'a>(cx: &Context<'a>, line: usize) -> Option<&'a Text> {
+    cx.store
+        .texts()
+        .nth(line.checked_sub(cx.store.notes.len())?)
 }
 
 impl Output {
@@ -36,7 +46,9 @@ impl Output {
 impl View for Output {
     fn draw(&mut self, cx: &Context<'_>, area: Rect, buf: &mut Buffer) {
         let palette = cx.palette;
-        if let Some(pane) = &cx.store.pane {
+        let pane = cx.store.pane.as_ref();
+        self.runs = pane.is_some_and(|pane| pane.ended().is_none());
+        if let Some(pane) = pane {
             let colour = palette.has_colour();
             if self.up == 0 {
                 terminal(pane.screen(), colour, pane.ended().is_none(), area, buf);
@@ -47,17 +59,20 @@ impl View for Output {
             }
             return;
         }
-        let (notes, texts) = (&cx.store.notes, &cx.store.texts);
-        let len = notes.len() + texts.len();
+        let notes = &cx.store.notes;
+        let len = self.lines(cx);
         if len == 0 {
-            Pen::new(buf, area, 1).put(" nothing was printed", palette.dim());
+            Pen::new(buf, area, 1).put(
+                " nothing was printed, and nobody said anything for people",
+                palette.dim(),
+            );
             return;
         }
         let origin = cx.store.origin();
         let window = self.list.window(len, area.height.into());
         for (line, at) in (0u16..).zip(window) {
             let mut pen = Pen::new(buf, area, line);
-            match (notes.get(at), texts.get(at.wrapping_sub(notes.len()))) {
+            match (notes.get(at), text(cx, at)) {
                 (Some(note), _) => {
                     pen.put(" ", palette.plain()).put(note, palette.plain());
                 }
@@ -74,10 +89,7 @@ impl View for Output {
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Outcome {
         let moved = match &cx.store.pane {
             Some(pane) => self.scroll(action, pane.size().1.into()),
-            None => {
-                let len = cx.store.notes.len() + cx.store.texts.len();
-                self.list.act(action, len)
-            }
+            None => self.list.act(action, self.lines(cx)),
         };
         match moved {
             true => Outcome::Done,
@@ -85,7 +97,33 @@ impl View for Output {
         }
     }
 
+    fn lines(&self, cx: &Context<'_>) -> usize {
+        match cx.store.pane {
+            Some(_) => 0,
+            None => cx.store.notes.len() + cx.store.texts().count(),
+        }
+    }
+
+    fn line(&self, cx: &Context<'_>, line: usize) -> String {
+        match (cx.store.notes.get(line), text(cx, line)) {
+            (Some(note), _) => note.clone(),
+            (None, Some(text)) => text.text.clone(),
+            (None, None) => String::new(),
+        }
+    }
+
+    fn cursor(&self) -> usize {
+        self.list.selected()
+    }
+
+    fn move_to(&mut self, line: usize) {
+        self.list.select(line);
+    }
+
     fn hints(&self) -> &'static [Action] {
-        &[Action::Type, Action::Up, Action::Bottom, Action::Back]
+        match self.runs {
+            true => &[Action::Type, Action::Up, Action::Bottom, Action::Back],
+            false => &[Action::Up, Action::Bottom, Action::Back],
+        }
     }
 }

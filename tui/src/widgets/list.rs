@@ -26,6 +26,13 @@ impl List {
         self.following = false;
     }
 
+    /// What the cursor is on has moved to this line.
+    pub fn keep(&mut self, line: usize) {
+        if !self.following {
+            self.selected = line;
+        }
+    }
+
     /// Whether it stays at the last line.
     pub fn is_following(&self) -> bool {
         self.following

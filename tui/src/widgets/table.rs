@@ -91,7 +91,8 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Draws the headings and as many of `len` lines as there is room for; `line` makes one.
+    /// Draws the headings and as many of `len` lines as there is room for; `line` makes one, of a
+    /// cell for each column or of a single one that has the whole line.
     pub fn draw<'c>(
         &self,
         buf: &mut Buffer,
@@ -129,6 +130,15 @@ impl Table<'_> {
             let at = at as u16;
             let cells = line(row);
             let mut pen = Pen::new(buf, body, at);
+            // One cell alone has the whole line.
+            if let [cell] = cells.as_slice() {
+                pen.left(&cell.text, body.width.saturating_sub(1), cell.style);
+            }
+            let cells = if cells.len() == 1 {
+                &[]
+            } else {
+                cells.as_slice()
+            };
             for ((cell, column), width) in cells.iter().zip(self.columns).zip(&widths) {
                 let Some(width) = *width else { continue };
                 match column.right {

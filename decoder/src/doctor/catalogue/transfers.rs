@@ -123,6 +123,25 @@ pub(super) const ENTRIES: &[Entry] = &[
         ..WAIT
     },
     Entry {
+        code: "call-not-ended",
+        title: "The receiver of an archive does not end the call",
+        layer: Layer::Call,
+        what: "The archive was sent whole, and its receiver does not answer with trailers. The export, and with it the \
+               build, waits for them.",
+        wire: "END_STREAM from the sender on `FileSend/DiffCopy`, no window in its way, and nothing from the receiver for \
+               three times as long as a wait may last elsewhere.",
+        why: "The receiver writes what it has in its memory to a disk or a pipe that is slow or stands still; or it is done, \
+              and its handler does not return.",
+        client_fix: Some(
+            "Return from DiffCopy (status OK) as soon as everything is written. If a program reads the output from a \
+             pipe, see whether it still does.",
+        ),
+        healthy: Some(
+            "A client that loads the image into an engine ends the call after the engine has answered.",
+        ),
+        ..WAIT
+    },
+    Entry {
         code: "transfer-error-packet",
         title: "One end gave the transfer up and says why",
         what: "A Packet of type ERR ends a transfer. Its text is the cause; the gRPC status beside it often only says that \

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::entries::{Entries, EntryKind};
+use super::entries::{Entries, Entry, EntryKind};
 use super::packet::{Packet, PacketType};
 use crate::event::{Side, Time};
 use crate::obligation::Act;
@@ -20,6 +20,10 @@ const LINK_BYTES: usize = 24;
 
 /// Directories inside one another of which parents are checked.
 const DEPTH_LIMIT: usize = 256;
+
+/// Files that nobody asked for whose names are in an outline, and entries that are looked at to find them.
+const UNASKED_KEPT: usize = 64;
+const ENTRIES_LOOKED_AT: usize = 1_024;
 
 /// Files that were open at the end of their transfer whose names are kept.
 const OPEN_FILES_KEPT: usize = 1_024;
@@ -38,6 +42,8 @@ pub struct Machine {
     data_bytes: u64,
     in_flight: BTreeMap<u32, InFlight>,
     in_flight_lost: u64,
+    /// In an outline: the first files, as long as none was asked for.
+    unasked: Vec<(u32, String, u64)>,
     last_path: String,
     /// The directory announced last.
     directory: String,
@@ -144,6 +150,7 @@ impl Machine {
             data_bytes: 0,
             in_flight: BTreeMap::new(),
             in_flight_lost: 0,
+            unasked: Vec::new(),
             last_path: String::new(),
             directory: String::new(),
             parents: Vec::new(),
@@ -451,6 +458,18 @@ impl Machine {
         })
     }
 
+    /// The first files that were announced, with ids and announced sizes, as long as none was asked for. Those of a
+    /// transfer that is over are forgotten.
+    pub fn unasked(&self) -> impl Iterator<Item = (u32, &str, u64)> {
+        let is_file = |entry: &Entry| entry.kind == EntryKind::File;
+        let kept = self.entries.iter().take(ENTRIES_LOOKED_AT);
+        let kept = kept.filter(move |(_, entry)| is_file(entry) && self.requested == 0);
+        let kept = kept.filter_map(|(id, entry)| Some((id, self.entries.path(id)?, entry.size)));
+        let outlined = self.unasked.iter();
+        let outlined = outlined.map(|(id, path, size)| (*id, path.as_str(), *size));
+        kept.chain(outlined).take(UNASKED_KEPT)
+    }
+
     /// Bytes that the entries take.
     pub(crate) fn entry_bytes(&self) -> usize {
         let links = self.linkable.len().saturating_mul(LINK_BYTES);
@@ -496,6 +515,10 @@ impl Machine {
             entries: self.entries.outline(),
             in_flight_lost: self.in_flight_lost.saturating_add(left),
             in_flight,
+            unasked: self
+                .unasked()
+                .map(|(id, path, size)| (id, path.to_owned(), size))
+                .collect(),
             last_path: self.last_path.clone(),
             directory: String::new(),
             parents: Vec::new(),

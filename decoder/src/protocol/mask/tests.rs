@@ -196,6 +196,18 @@ fn members_of_json_inside_text() {
     }
 }
 
+/// The quote that seems to end one string begins another, which is secret as well.
+#[test]
+fn a_secret_behind_a_quote_that_is_not_closed() {
+    for text in [
+        "--token' API_KEY='a 0Secret0' ",
+        "--password\"TOKEN=\"0Secret0\"",
+    ] {
+        let masked = mask_text(text);
+        assert!(!masked.contains("0Secret0"), "{masked}");
+    }
+}
+
 #[test]
 fn header_values() {
     for (name, value, masked) in [

@@ -118,6 +118,14 @@ impl Scanner {
                 let end = quoted.find(separator).unwrap_or(quoted.len());
                 self.take(length, Part::Shown);
                 self.take(end, Part::Secret);
+                // What looks like the end of this string may be the beginning of another:
+                // `--token' API_KEY='a b'`.
+                let inside = quoted.get(..end).unwrap_or_default();
+                let last = inside.rsplit(is_separator).next().unwrap_or_default();
+                if let Some((_, next)) = announcement(last) {
+                    self.secret = next;
+                    return;
+                }
                 let closed = end < quoted.len();
                 self.take(if closed { length } else { 0 }, Part::Shown);
                 return;

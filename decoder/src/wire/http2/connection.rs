@@ -25,6 +25,9 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 pub trait Handler {
     /// A frame began; called for every frame, before what it means.
     fn frame(&mut self, from: Side, header: &FrameHeader) {}
+    /// The payload of a control frame (RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE) is complete, as far as it
+    /// is kept; before what it means.
+    fn control(&mut self, from: Side, header: &FrameHeader, payload: &[u8]) {}
     /// A header block is complete.
     fn headers(&mut self, from: Side, stream_id: u32, headers: Headers, end_stream: bool);
     /// Bytes of a stream, without padding; never empty.
@@ -510,6 +513,9 @@ impl Connection {
         };
         if !exact {
             handler.violation(from, header.bad_size());
+        }
+        if header.kind.is_control() {
+            handler.control(from, &header, octets);
         }
         match header.kind {
             FrameType::Headers | FrameType::PushPromise => match fragment(&header, octets) {

@@ -41,6 +41,38 @@ pub enum FrameType {
     Other(u8),
 }
 
+impl FrameType {
+    /// Whether it is about the connection or about how a stream goes on, and carries nothing.
+    pub fn is_control(self) -> bool {
+        matches!(
+            self,
+            FrameType::RstStream
+                | FrameType::Settings
+                | FrameType::Ping
+                | FrameType::GoAway
+                | FrameType::WindowUpdate
+        )
+    }
+}
+
+impl std::fmt::Display for FrameType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            FrameType::Data => "DATA",
+            FrameType::Headers => "HEADERS",
+            FrameType::Priority => "PRIORITY",
+            FrameType::RstStream => "RST_STREAM",
+            FrameType::Settings => "SETTINGS",
+            FrameType::PushPromise => "PUSH_PROMISE",
+            FrameType::Ping => "PING",
+            FrameType::GoAway => "GOAWAY",
+            FrameType::WindowUpdate => "WINDOW_UPDATE",
+            FrameType::Continuation => "CONTINUATION",
+            FrameType::Other(kind) => return write!(f, "type {kind}"),
+        })
+    }
+}
+
 impl From<u8> for FrameType {
     fn from(value: u8) -> Self {
         match value {

@@ -16,9 +16,11 @@ use buildtap::screen;
 use buildtap::stall;
 use buildtap::upstream::{self, Environment};
 use buildtap::view::diagnosis::About;
+use buildtap::view::standing::standing;
 use buildtap::watch::DecodingTap;
 use buildtap_fixtures::peers::scenario;
 use buildtap_tui::model::Progress;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::signals;
 use crate::watching::{Recording, Watched, Watching, live, notices, open_screen};
@@ -90,7 +92,10 @@ pub(crate) async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
             }
             status
         }
-        _ => command::run(options, watching.tap(), |_| (), give_up).await,
+        _ => {
+            tell_on_request(&watching.tap)?;
+            command::run(options, watching.tap(), |_| (), give_up).await
+        }
     };
     // A command that did not run said nothing.
     match status {
@@ -113,6 +118,23 @@ pub(crate) async fn run(mut args: RunArgs) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(status?.0))
 }
 
+/// Says where things stand whenever SIGUSR1 asks for it.
+fn tell_on_request(tap: &Arc<DecodingTap>) -> Result<(), Error> {
+    let mut asked = signal(SignalKind::user_defined1()).map_err(|error| Error::System {
+        doing: "take over signals",
+        error,
+    })?;
+    let tap = Arc::clone(tap);
+    tokio::spawn(async move {
+        while asked.recv().await.is_some() {
+            let output = Output::stderr();
+            let told = tap.with(|decoder| standing(decoder.trace(), decoder.now(), &output));
+            eprint!("{told}");
+        }
+    });
+    Ok(())
+}
+
 /// Completes when nothing could move any more for `limit`, and leaves what was wrong then, in
 /// words, in `diagnosis`.
 pub(crate) async fn nothing_moves(
@@ -129,6 +151,8 @@ pub(crate) async fn nothing_moves(
         tokio::time::sleep(stall::POLL).await;
         let found = tap.with(|decoder| {
             let (_, silence) = patience.exhausted(decoder.trace(), decoder.now())?;
+            // What the end of the command brings with it is our doing.
+            decoder.find_no_more();
             Some((silence, Diagnosis::new(decoder.trace())))
         });
         if let Some((silence, found)) = found {
@@ -171,6 +195,9 @@ pub(crate) async fn proxy(args: ProxyArgs) -> Result<ExitCode, Error> {
     let recording = Recording::start(args.recording, None, &args.view, &options.notices)?;
     let live = live(&args.otlp, &mask, &args.view, &options.notices)?;
     let watching = Watching::start(&args.view, Output::stderr, recording, screen, live)?;
+    if left.is_none() {
+        tell_on_request(&watching.tap)?;
+    }
     let tap = watching.tap();
     let done = match left {
         None => command::proxy(options, tap, print_listening, signals.stop()).await,

@@ -275,6 +275,8 @@ impl Spans {
                     }
                 }
             }
+            // No span has anything of it.
+            Update::Frame(_) => return,
             Update::TransferDecided(_)
             | Update::Message(_)
             | Update::Vertex(..)

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use buildtap_decoder::describe::tree::Tree;
 use buildtap_decoder::trace::Call;
 
+use super::{Messages, Pane};
+use crate::keys::Action;
 use crate::model::Message;
-use crate::view::Context;
+use crate::view::{Context, Outcome};
 
 /// What a message says, as JSON.
 pub(super) fn json(cx: &Context<'_>, call: &Call, message: &Message<'_>) -> Option<String> {
@@ -63,6 +65,33 @@ fn quoted(word: &str) -> String {
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+impl Messages {
+    /// Copies the message under the cursor, or the field.
+    pub(super) fn copied(&self, action: Action, cx: &Context<'_>) -> Outcome {
+        let Some((call, message)) = self.selected_message(cx) else {
+            return Outcome::Say("there is no message under the cursor".to_owned());
+        };
+        let copied = match action {
+            Action::CopyJson => json(cx, call, &message).map(|it| (it, "the message as JSON")),
+            Action::CopyGrpcurl => grpcurl(cx, call, &message).map(|it| (it, "a line for grpcurl")),
+            _ => self.parts().map(|parts| match self.pane {
+                Pane::List => (hex(&parts.bytes), "the message as hex"),
+                Pane::Tree | Pane::Bytes => {
+                    let part = parts.on(self.tree.selected());
+                    let range = part.map_or(0..0, |(_, part)| part.node.range.clone());
+                    let bytes = parts.bytes.get(range).unwrap_or_default();
+                    (hex(bytes), "the field as hex")
+                }
+            }),
+        };
+        match copied {
+            Some((text, _)) if text.is_empty() => Outcome::Say("it has no bytes".to_owned()),
+            Some((text, what)) => Outcome::Copy(text, what),
+            None => Outcome::Say("its bytes are not kept any more".to_owned()),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use buildtap_decoder::filter::Thing;
 use buildtap_decoder::trace::{
-    Build, BuildState, Call, CallState, Exchange, Finding, Id, Session, Subject, Trace,
+    Build, BuildState, Call, CallState, Exchange, Finding, Id, Session, Subject, Trace, Vertex,
 };
 
 use crate::view::Context;
@@ -165,6 +165,17 @@ impl Maker<'_> {
                     trace.sessions.iter().filter(of_build).collect()
                 })
                 .unwrap_or_default();
+            for session in &sessions {
+                shown.insert(session.id);
+            }
+            let within = sessions.iter().any(|session| self.is_seen(session))
+                || build
+                    .vertices
+                    .iter()
+                    .any(|step| self.cx.shows(Thing::Vertex(build, step)));
+            if !within && !self.cx.shows(Thing::Build(build)) {
+                continue;
+            }
             let goes_on = self.cx.filter.is_some()
                 || build.state == BuildState::Open
                 || Some(build.id) == newest;
@@ -174,17 +185,14 @@ impl Maker<'_> {
             if let Some(exchange) = build.exchange {
                 self.findings(1, Subject::Exchange(exchange));
             }
-            for session in &sessions {
-                shown.insert(session.id);
-            }
-            let within = sessions.iter().any(|session| self.is_seen(session));
-            if !within && !self.cx.shows(Thing::Build(build)) {
-                continue;
-            }
             match open {
                 true => {
                     self.steps(build);
-                    for session in sessions {
+                    for session in sessions
+                        .into_iter()
+                        .filter(|it| self.is_seen(it))
+                        .collect::<Vec<_>>()
+                    {
                         self.session(1, session, goes_on);
                     }
                 }
@@ -236,10 +244,18 @@ impl Maker<'_> {
         if build.vertices.is_empty() {
             return;
         }
-        let open = self.fold(1, What::Steps(build.id), Key::Steps(build.id), false);
+        let cx = self.cx;
+        let shown = |step: &Vertex| cx.shows(Thing::Vertex(build, step));
+        if !build.vertices.iter().any(shown) {
+            return;
+        }
+        // What a filter was asked for is seen at once.
+        let by_itself = cx.filter.is_some();
+        let open = self.fold(1, What::Steps(build.id), Key::Steps(build.id), by_itself);
         for (at, step) in build.vertices.iter().enumerate() {
             let runs = step.started.is_some() && step.completed.is_none();
-            if open || step.error.is_some() || (runs && build.state == BuildState::Open) {
+            let stays = step.error.is_some() || (runs && build.state == BuildState::Open);
+            if (open || stays) && shown(step) {
                 self.push(2, What::Step(build.id, at));
             }
         }

@@ -373,6 +373,10 @@ impl View for Timeline {
         row.map_or(String::new(), |row| rows::label(cx.store.trace(), row))
     }
 
+    fn subject(&self, _: &Context<'_>, line: usize) -> Option<Subject> {
+        self.rows.rows.get(line).map(|row| row.subject)
+    }
+
     fn cursor(&self) -> usize {
         self.list.selected()
     }

@@ -153,17 +153,31 @@ impl View for Transfer {
         };
         self.files = below;
         let files = files(cx, row);
+        // What there is to ask for, as long as nothing was.
+        let unasked: Vec<_> = row.machine.unasked().collect();
+        let len = files.len() + unasked.len();
         let table = Table {
             columns: COLUMNS,
             sorted: None,
             palette,
-            active: !files.is_empty(),
+            active: len > 0,
         };
         let room = usize::from(below.width.saturating_sub(58));
-        table.draw(buf, below, &mut self.list, files.len(), |line| {
-            files
-                .get(line)
-                .map_or(Vec::new(), |file| file_cells(cx, file, room))
+        table.draw(buf, below, &mut self.list, len, |line| {
+            let announced = || line.checked_sub(files.len()).and_then(|it| unasked.get(it));
+            match (files.get(line), announced()) {
+                (Some(file), _) => file_cells(cx, file, room),
+                (None, Some((id, path, size))) => vec![
+                    Cell::new(id.to_string(), palette.dim()),
+                    Cell::plain(fit_path(path, room.max(8)).into_owned()),
+                    Cell::default(),
+                    Cell::plain(bytes(*size)),
+                    Cell::default(),
+                    Cell::default(),
+                    Cell::new("○ listed", palette.dim()),
+                ],
+                (None, None) => Vec::new(),
+            }
         });
     }
 
@@ -176,7 +190,9 @@ impl View for Transfer {
                 None => Outcome::Done,
             },
             _ => {
-                let len = self.row(cx).map_or(0, |row| files(cx, row).len());
+                let len = self.row(cx).map_or(0, |row| {
+                    files(cx, row).len() + row.machine.unasked().count()
+                });
                 match self.list.act(action, len) {
                     true => Outcome::Done,
                     false => Outcome::Ignored,
