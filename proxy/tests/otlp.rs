@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use buildtap::export::spans::{FileForm, to_file};
-use buildtap::otlp::spans::Options;
+use buildtap::otlp::spans::{FileSpans, Options};
 use buildtap_decoder::event::Side;
 use buildtap_decoder::redact::Regex;
 use buildtap_decoder::{Decoder, Options as DecoderOptions};
@@ -260,6 +260,35 @@ fn paths_are_hashed() {
         assert!(files.clone().count() > 0);
         assert!(files.into_iter().all(|path| path.starts_with("sha256:")));
     }
+}
+
+#[test]
+fn which_files_have_a_span() {
+    let capture = recorded("context-cold");
+    let with = |file_spans| {
+        let options = Options {
+            file_spans,
+            ..options()
+        };
+        spans(&capture, options)
+    };
+    let is_file = |span: &&Value| text(span, "name").starts_with("file ");
+    let all = with(FileSpans::All);
+    let files = all.iter().filter(is_file).count();
+    assert!(files > 0);
+    let none = with(FileSpans::None);
+    assert_eq!(none.iter().filter(is_file).count(), 0);
+    assert_eq!(none.len(), all.len() - files);
+    let left_out = |span: &Value| attribute(span, "buildkit.transfer.files_without_span");
+    let left_out = none.iter().filter_map(left_out);
+    assert_eq!(
+        left_out
+            .map(|it| it.parse::<usize>().unwrap())
+            .sum::<usize>(),
+        files
+    );
+    let some = with(FileSpans::Slow);
+    assert!(some.iter().filter(is_file).count() <= files);
 }
 
 /// Nanoseconds, as written in microseconds.
