@@ -202,32 +202,3 @@ fn a_build_whose_daemon_keeps_its_spans() {
     assert_eq!(services(&spans, &build.trace_id), both.into());
     assert_eq!(in_the_air(&spans, &build.trace_id), Vec::<&Span>::new());
 }
-
-/// buildx traces all it does, but sends its spans to the daemon when it builds only: nothing hangs below what never comes.
-#[test]
-fn a_client_that_builds_nothing() {
-    let Some(receiver) = Receiver::start() else {
-        return;
-    };
-    let Some(daemon) = buildtap_tests::lab::daemon(Flavour::Trixie) else {
-        return;
-    };
-    let shop = Workshop::new();
-    let arguments = [
-        "run",
-        "--otlp",
-        &receiver.grpc,
-        "--",
-        "docker",
-        "buildx",
-        "du",
-    ];
-    Process::run(&mut daemon.buildtap(shop.path(), &arguments)).success();
-    let spans = receiver.spans();
-    assert!(!named(&spans, "moby.buildkit.v1.Control/DiskUsage").is_empty());
-    for span in &spans {
-        assert_eq!(in_the_air(&spans, &span.trace_id), Vec::<&Span>::new());
-    }
-    // What made it is said all the same, where it is known.
-    assert!(spans.iter().any(|span| !span.links.is_empty()));
-}
