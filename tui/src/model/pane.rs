@@ -1,11 +1,16 @@
 //! The terminal of the command that runs: what it prints, as a terminal would show it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vt100::{Parser, Screen};
 
 /// Lines that are kept above those that are seen.
 const SCROLLBACK: usize = 5_000;
+
+/// The smallest terminal that a command has: in one of a single line or column nothing can be
+/// wrapped, and [`vt100`] panics.
+pub(crate) const SMALLEST: u16 = 2;
 
 /// What is done to the command's terminal from the outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +37,20 @@ impl fmt::Debug for Pane {
 impl Pane {
     /// An empty terminal of so many columns and lines.
     pub fn new(columns: u16, lines: u16) -> Self {
+        let (columns, lines) = (columns.max(SMALLEST), lines.max(SMALLEST));
         Pane {
-            parser: Parser::new(lines.max(1), columns.max(1), SCROLLBACK),
+            parser: Parser::new(lines, columns, SCROLLBACK),
             ended: None,
         }
     }
 
-    /// The command printed this.
+    /// The command printed this. If the emulator cannot cope with it, the terminal is cleared.
     pub fn print(&mut self, bytes: &[u8]) {
-        self.parser.process(bytes);
+        let parser = AssertUnwindSafe(&mut self.parser);
+        if catch_unwind(move || { parser }.process(bytes)).is_err() {
+            let (columns, lines) = self.size();
+            self.parser = Parser::new(lines, columns, SCROLLBACK);
+        }
     }
 
     /// What is seen on it.
@@ -58,9 +68,8 @@ impl Pane {
 
     /// Makes it so large.
     pub fn resize(&mut self, columns: u16, lines: u16) {
-        self.parser
-            .screen_mut()
-            .set_size(lines.max(1), columns.max(1));
+        let (columns, lines) = (columns.max(SMALLEST), lines.max(SMALLEST));
+        self.parser.screen_mut().set_size(lines, columns);
     }
 
     /// How many columns and lines it has.
@@ -77,5 +86,23 @@ impl Pane {
     /// How the command ended, if it has.
     pub fn ended(&self) -> Option<&str> {
         self.ended.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_terminal_is_too_small_for_what_is_printed() {
+        for (columns, lines) in [(0, 0), (1, 1), (1, 40), (80, 1), (2, 2)] {
+            let mut pane = Pane::new(80, 24);
+            pane.print("日本語 and more\r\n\x1b[1;1r日本語".as_bytes());
+            pane.resize(columns, lines);
+            pane.print("\x1b[2J\x1b[1;1H日本語 that is wrapped, and wrapped again".as_bytes());
+            pane.resize(80, 24);
+            pane.print(b"\x1b[2J\x1b[1;1Hhere");
+            assert_eq!(pane.screen().contents().trim(), "here");
+        }
     }
 }
