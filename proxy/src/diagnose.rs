@@ -199,7 +199,7 @@ fn stopped(trace: &Trace, finding: &Finding, entry: &Entry) -> bool {
 }
 
 /// Whether it was a wait that has come to its end: who was waited for has acted after all.
-pub(crate) fn passed(trace: &Trace, finding: &Finding) -> bool {
+fn passed(trace: &Trace, finding: &Finding) -> bool {
     let is_stall = findings::find(finding.code).is_some_and(|entry| entry.stall);
     is_stall && ended_well(trace, finding.subject)
 }

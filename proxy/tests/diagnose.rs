@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use buildtap::cli::ViewArgs;
 use buildtap::diagnose::Diagnosis;
+use buildtap::output;
+use buildtap::view::View;
 use buildtap::watch::{DecodingTap, Show, Showing};
 use buildtap_decoder::{Decoder, Options};
 use buildtap_fixtures::peers::scenario::{self, Scene};
@@ -25,12 +28,12 @@ impl Show for Nobody {
     }
 }
 
-/// What is said of a build by these two.
-fn diagnosis(
+/// What decoded a build by these two.
+fn watched(
     client: impl FnOnce(ClientScript) -> ClientScript,
     daemon: impl FnOnce(DaemonScript) -> DaemonScript,
     stall_after: Duration,
-) -> Diagnosis {
+) -> Arc<DecodingTap> {
     let Scene {
         client: healthy_client,
         daemon: healthy_daemon,
@@ -49,7 +52,25 @@ fn diagnosis(
     let play = buildtap::demo::play(scene, Arc::clone(&tap) as _, directory.path().into());
     runtime.block_on(play).unwrap();
     showing.finish().unwrap();
-    tap.with(|decoder| Diagnosis::new(decoder.trace()))
+    tap
+}
+
+/// The end of the summary of what was watched.
+fn summary(tap: &DecodingTap) -> String {
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        view: ViewArgs,
+    }
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("summary");
+    let arguments: Arguments = clap::Parser::parse_from(["test"]);
+    let output = output::Output::file(&path).unwrap();
+    let mut view = View::new(&arguments.view, output, false).unwrap();
+    tap.with(|decoder| view.finish(decoder)).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, findings) = text.split_once(" finding").unwrap();
+    findings.to_owned()
 }
 
 /// The causes, and what follows from each.
@@ -57,8 +78,13 @@ fn diagnosed(
     client: impl FnOnce(ClientScript) -> ClientScript,
     daemon: impl FnOnce(DaemonScript) -> DaemonScript,
 ) -> Vec<(&'static str, Vec<&'static str>)> {
-    let diagnosis = diagnosis(client, daemon, Duration::from_secs(2));
+    let tap = watched(client, daemon, Duration::from_secs(2));
+    let diagnosis = tap.with(|decoder| Diagnosis::new(decoder.trace()));
     assert_eq!(diagnosis.stopped(), !diagnosis.causes.is_empty());
+    codes(&diagnosis)
+}
+
+fn codes(diagnosis: &Diagnosis) -> Vec<(&'static str, Vec<&'static str>)> {
     let causes = diagnosis.causes.iter();
     causes
         .map(|cause| {
@@ -131,11 +157,18 @@ fn a_client_without_a_health_service() {
 #[test]
 fn a_client_that_gives_a_transfer_up() {
     let client = |it: ClientScript| it.err_packet_after("context", 2, "cannot read it");
-    let found = diagnosed(client, |it| it);
+    let tap = watched(client, |it| it, Duration::from_secs(2));
+    let diagnosis = tap.with(|decoder| Diagnosis::new(decoder.trace()));
     assert_eq!(
-        found,
+        codes(&diagnosis),
         [("transfer-error-packet", vec!["call-failed", FAILED])]
     );
+    // The summary has the cause first, and what follows from it below it.
+    let told = summary(&tap);
+    let place = |text: &str| told.find(text).unwrap_or_else(|| panic!("{text}: {told}"));
+    let cause = place("  ✗ error  transfer-error-packet\n");
+    let effect = place("    ↳ call-failed follows from it, at ");
+    assert!(cause < effect && effect < place("    ↳ build-error-in-stream follows from it, at "));
 }
 
 #[test]
@@ -158,10 +191,15 @@ fn a_wait_that_passed() {
             ..it.rule(end)
         }
     };
-    let diagnosis = diagnosis(slow, |it| it, Duration::from_millis(300));
+    let tap = watched(slow, |it| it, Duration::from_millis(300));
+    let diagnosis = tap.with(|decoder| Diagnosis::new(decoder.trace()));
     let [cause] = &diagnosis.causes[..] else {
         panic!("{diagnosis:#?}");
     };
     assert_eq!(cause.item.finding.code, "call-not-ended");
     assert!(cause.item.passed && !diagnosis.stopped());
+    let told = summary(&tap);
+    let passed =
+        "  ! warning  call-not-ended  likely  passed: what was waited for came in the end\n";
+    assert!(told.contains(passed), "{told}");
 }

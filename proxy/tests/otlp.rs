@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use buildtap::export::spans::{FileForm, to_file};
-use buildtap::otlp::spans::Options;
+use buildtap::otlp::spans::{FileSpans, Options};
 use buildtap_decoder::event::Side;
 use buildtap_decoder::redact::Regex;
 use buildtap_decoder::{Decoder, Options as DecoderOptions};
@@ -262,36 +262,85 @@ fn paths_are_hashed() {
     }
 }
 
-/// What stands in one lane never overlaps there.
 #[test]
-fn lanes_of_trace_events_hold_one_thing_at_a_time() {
+fn which_files_have_a_span() {
+    let capture = recorded("context-cold");
+    let with = |file_spans| {
+        let options = Options {
+            file_spans,
+            ..options()
+        };
+        spans(&capture, options)
+    };
+    let is_file = |span: &&Value| text(span, "name").starts_with("file ");
+    let all = with(FileSpans::All);
+    let files = all.iter().filter(is_file).count();
+    assert!(files > 0);
+    let none = with(FileSpans::None);
+    assert_eq!(none.iter().filter(is_file).count(), 0);
+    assert_eq!(none.len(), all.len() - files);
+    let left_out = |span: &Value| attribute(span, "buildkit.transfer.files_without_span");
+    let left_out = none.iter().filter_map(left_out);
+    assert_eq!(
+        left_out
+            .map(|it| it.parse::<usize>().unwrap())
+            .sum::<usize>(),
+        files
+    );
+    let some = with(FileSpans::Slow);
+    assert!(some.iter().filter(is_file).count() <= files);
+}
+
+/// Nanoseconds, as written in microseconds.
+fn nanos(event: &Value, field: &str) -> i64 {
+    (event[field].as_f64().unwrap() * 1e3).round() as i64
+}
+
+fn number(event: &Value, field: &str) -> u64 {
+    event[field].as_u64().unwrap()
+}
+
+/// What stands in one lane never overlaps there; lanes have names, and arrows lead from the beginning of one thing to
+/// that of a later one.
+#[test]
+fn trace_events_keep_the_rules_of_their_format() {
+    let mut arrows = 0;
     for capture in captures() {
         let text = written(&capture, FileForm::Perfetto, options());
         let document: Value = serde_json::from_str(&text).unwrap();
-        let mut lanes: BTreeMap<(u64, u64), Vec<(f64, f64)>> = BTreeMap::new();
-        for event in document["traceEvents"].as_array().unwrap() {
-            if event["ph"] == "X" {
-                let lane = (
-                    event["pid"].as_u64().unwrap(),
-                    event["tid"].as_u64().unwrap(),
-                );
-                let start = event["ts"].as_f64().unwrap();
-                let end = start + event["dur"].as_f64().unwrap();
-                lanes.entry(lane).or_default().push((start, end));
-            }
+        let events = document["traceEvents"].as_array().unwrap();
+        let of = |phase: &'static str| events.iter().filter(move |it| it["ph"] == phase);
+        let lane = |event: &Value| (number(event, "pid"), number(event, "tid"));
+        let mut lanes: BTreeMap<(u64, u64), Vec<(i64, i64)>> = BTreeMap::new();
+        for event in of("X") {
+            let start = nanos(event, "ts");
+            let end = start + nanos(event, "dur");
+            assert!(start > 0 && end >= start, "{event}");
+            lanes.entry(lane(event)).or_default().push((start, end));
         }
-        for (lane, mut spans) in lanes {
-            spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+        for (lane, spans) in &mut lanes {
+            spans.sort_unstable();
             for pair in spans.windows(2) {
-                // Microseconds since 1970 in a double are exact to a quarter.
-                assert!(
-                    pair[0].1 <= pair[1].0 + 0.5,
-                    "{}: {lane:?}",
-                    capture.display()
-                );
+                assert!(pair[0].1 <= pair[1].0, "{}: {lane:?}", capture.display());
             }
+            let named = |it: &Value| it["name"] == "thread_name" && number(it, "tid") == lane.1;
+            assert!(of("M").any(named), "{lane:?}");
         }
+        let begins = |event: &Value| {
+            let spans = lanes.get(&lane(event)).unwrap();
+            spans.iter().any(|(start, _)| *start == nanos(event, "ts"))
+        };
+        for start in of("s") {
+            let mut ends = of("f").filter(|end| end["id"] == start["id"]);
+            let end = ends.next().unwrap();
+            assert!(ends.next().is_none() && end["bp"] == "e", "{end}");
+            assert!(nanos(start, "ts") <= nanos(end, "ts"), "{start} {end}");
+            assert!(begins(start) && begins(end), "{start} {end}");
+            arrows += 1;
+        }
+        assert_eq!(of("s").count(), of("f").count());
     }
+    assert!(arrows > 10, "{arrows}");
 }
 
 /// The tree of spans, with offsets and durations in milliseconds.

@@ -213,7 +213,7 @@ fn a_socket_that_was_not_read() {
     stage.finish();
     let name = "waiting for client: reading from its socket";
     assert_eq!(stage.milliseconds(name), 400);
-    assert_eq!(stage.path(name)[1], "connection");
+    assert_eq!(stage.path(name)[1], "connection (POST /session)");
 }
 
 #[test]
@@ -224,12 +224,12 @@ fn slices_of_what_is_open() {
     assert_eq!(stage.names(), ["POST /session"], "it is too early");
     stage.wait(200);
     let waits = "waiting for client: REQ for 1 file, or FIN";
-    let name = format!("still open: FileSend exporter 0, {waits}");
+    let name = format!("still {waits} (FileSend exporter 0)");
     let path = stage.path(&name);
     assert_eq!(path.len(), 4, "{path:?}");
-    assert_eq!(path[1], format!("still open: FileSend.DiffCopy, {waits}"));
-    assert!(path[2].starts_with("still open: session"), "{path:?}");
-    assert!(path[3].starts_with("still open: build"), "{path:?}");
+    assert_eq!(path[1], format!("still {waits} (FileSend.DiffCopy)"));
+    assert!(path[2].ends_with(" (session)"), "{path:?}");
+    assert!(path[3].ends_with(" (build)"), "{path:?}");
     assert_eq!(stage.milliseconds(&name) / 100, 21);
     // The next ones begin where these ended.
     let before = stage.made.len();
@@ -322,4 +322,76 @@ fn only_the_whole_of_a_call_is_one() {
         .count();
     assert_eq!(twice, 1, "{:?}", stage.names());
     let _ = Side::BOTH;
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER: &str = "00f067aa0ba902b7";
+
+/// A request that comes with a context, on a connection that stays open.
+fn ping(stage: &mut Stage, is_answered: bool) {
+    stage.event(7, TapEvent::Open(Endpoints::default()));
+    stage.on(7, |talk| {
+        talk.say(
+            Client,
+            format!("GET /info HTTP/1.1\r\nHost: d\r\nTraceparent: 00-{TRACE}-{CALLER}-01\r\n\r\n"),
+        );
+        if is_answered {
+            talk.say(Daemon, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+}
+
+#[test]
+fn a_client_that_asks_for_no_build_tells_nobody_of_its_spans() {
+    let mut stage = Stage::new();
+    ping(&mut stage, true);
+    assert!(stage.made.is_empty(), "a build may be asked for");
+    stage.event(
+        7,
+        TapEvent::Close {
+            how: Closed::Finished,
+        },
+    );
+    stage.finish();
+    assert_eq!(
+        stage.path("GET /info"),
+        ["GET /info", "connection (HTTP/1.1)"]
+    );
+    let span = stage.named("GET /info");
+    assert_eq!(span.data.span_context.trace_id().to_string(), TRACE);
+    let link = &span.data.links.links[0].span_context;
+    assert_eq!(link.span_id().to_string(), CALLER);
+}
+
+#[test]
+fn what_a_client_asks_for_before_its_build_is_below_its_spans() {
+    let mut stage = Stage::new();
+    ping(&mut stage, true);
+    stage.event(2, TapEvent::Open(Endpoints::default()));
+    let solve = SolveRequest {
+        r#ref: "r1".to_owned(),
+        frontend: "dockerfile.v0".to_owned(),
+        ..SolveRequest::default()
+    };
+    let context = format!("00-{TRACE}-53995c3f42cd8ad8-01");
+    stage.on(2, |talk| {
+        talk.http2(Client)
+            .call(Client, 1, SOLVE, &[("traceparent", &context)])
+            .message(Client, 1, &solve.encode_to_vec());
+    });
+    // At once, and not when its connection ends.
+    let span = stage.named("GET /info");
+    assert_eq!(span.data.parent_span_id.to_string(), CALLER);
+    assert!(span.data.links.links.is_empty());
+}
+
+#[test]
+fn what_hangs_outside_of_a_build_is_seen_while_it_does() {
+    let mut stage = Stage::new();
+    ping(&mut stage, false);
+    stage.wait(3_000);
+    let slices = stage.names();
+    let slice = slices.iter().find(|name| name.starts_with("still "));
+    let slice = stage.named(slice.expect("a slice"));
+    assert_eq!(slice.data.span_context.trace_id().to_string(), TRACE);
 }

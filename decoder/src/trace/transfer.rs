@@ -160,6 +160,8 @@ pub struct File {
     pub bytes: u64,
     /// When the receiver asked for it.
     pub requested: Time,
+    /// When the first of its contents was sent; its end, if it has none.
+    pub began: Option<Time>,
     /// When its end was sent.
     pub completed: Option<Time>,
     /// How it stands.

@@ -1,18 +1,21 @@
 //! Spans in a file as Chrome trace events, which <https://ui.perfetto.dev> and `chrome://tracing`
 //! draw, for people without a collector.
 //!
-//! A trace is a process there and a lane of it a thread. What is in one lane never overlaps: a span
-//! goes to the first lane of its kind that is free again. Spans come by their ends, so that a lane
-//! is free if everything in it ended before the span began.
+//! What one service says of a trace is a process there, and a lane of it a thread. What is in one
+//! lane never overlaps: a span goes to the first lane of its kind that is free again. Spans come by
+//! their ends, so that a lane is free if everything in it ended before the span began. Links are
+//! arrows, from what began first.
 //!
-//! Format: "Trace Event Format" (Chromium), complete events (`ph: X`), metadata (`ph: M`), and
-//! instants (`ph: i`) for what happened during a span. Times are microseconds.
+//! Format: "Trace Event Format" (Chromium), complete events (`ph: X`), metadata (`ph: M`), instants
+//! (`ph: i`) for what happened during a span, and flows (`ph: s`, `ph: f`) for links. Times are
+//! microseconds since the beginning of the day before (`otherData.zero`): since 1970 they would be more than
+//! a double can tell apart, and what follows at once would overlap.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use opentelemetry::trace::{Status, TraceId};
+use opentelemetry::trace::Status;
 use opentelemetry::{KeyValue, Value};
 use serde::Serialize;
 use serde_json::{Map, json};
@@ -22,24 +25,45 @@ use crate::otlp::span::Span;
 use crate::view::json::values::SafeFormatter;
 
 /// Kinds of lanes, in the order in which they are drawn.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "build",
     "steps",
-    "connections",
-    "HTTP",
     "sessions",
     "calls",
     "transfers",
+    "waits",
     "files",
+    "HTTP",
+    "connections",
 ];
+const FILES: usize = 6;
+/// Spans that links may lead to or from, and are remembered.
+const LINKED: usize = 65_536;
+const DAY: u64 = 24 * 60 * 60;
 
 /// Writes spans as trace events.
 #[derive(Debug)]
 pub struct Perfetto<W> {
     out: W,
     line: Vec<u8>,
-    traces: BTreeMap<[u8; 16], Process>,
-    is_empty: bool,
+    /// By trace and service.
+    processes: BTreeMap<([u8; 16], String), Process>,
+    /// Where spans are that links may lead to.
+    spots: BTreeMap<[u8; 8], Spot>,
+    /// Links to spans that have not come yet.
+    pending: BTreeMap<[u8; 8], Vec<Spot>>,
+    flows: u64,
+    is_first: bool,
+    /// The beginning of the day of the first span.
+    zero: Option<SystemTime>,
+}
+
+/// Where a span begins.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    pid: usize,
+    tid: usize,
+    start: SystemTime,
 }
 
 #[derive(Debug)]
@@ -55,37 +79,59 @@ impl<W: Write> Perfetto<W> {
         Perfetto {
             out,
             line: Vec::new(),
-            traces: BTreeMap::new(),
-            is_empty: true,
+            processes: BTreeMap::new(),
+            spots: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            flows: 0,
+            is_first: true,
+            zero: None,
         }
+    }
+
+    /// Writes what stands before the first event.
+    fn begin(&mut self, first: SystemTime) -> io::Result<()> {
+        // Some spans began before the first that ended, but not the day before that.
+        let days = (since(first, UNIX_EPOCH).as_secs() / DAY).saturating_sub(1);
+        let zero = UNIX_EPOCH + Duration::from_secs(days * DAY);
+        self.zero = Some(zero);
+        let said = humantime::format_rfc3339_seconds(zero);
+        writeln!(
+            self.out,
+            "{{\"displayTimeUnit\":\"ms\",\"otherData\":{{\"zero\":\"{said}\"}},\"traceEvents\":["
+        )?;
+        Ok(())
     }
 
     fn event(&mut self, event: &serde_json::Value) -> io::Result<()> {
         self.line.clear();
-        let opening: &[u8] = match self.is_empty {
-            true => b"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n",
-            false => b",\n",
-        };
-        self.is_empty = false;
-        self.line.extend_from_slice(opening);
+        if !std::mem::take(&mut self.is_first) {
+            self.line.extend_from_slice(b",\n");
+        }
         let mut serializer = serde_json::Serializer::with_formatter(&mut self.line, SafeFormatter);
         event.serialize(&mut serializer)?;
         self.out.write_all(&self.line)
     }
 
-    /// The numbers of a trace and of a lane in it that is free from `start` on; what is new is
+    /// Microseconds since zero.
+    fn at(&self, at: SystemTime) -> f64 {
+        micros(since(at, self.zero.unwrap_or(UNIX_EPOCH)))
+    }
+
+    /// The numbers of a process and of a lane in it that is free from `start` on; what is new is
     /// introduced.
-    fn lane(
-        &mut self,
-        trace: TraceId,
-        kind: usize,
-        start: SystemTime,
-        end: SystemTime,
-    ) -> io::Result<(usize, usize)> {
-        let count = self.traces.len();
-        let id = trace.to_bytes();
-        let is_new = !self.traces.contains_key(&id);
-        let process = self.traces.entry(id).or_insert_with(|| Process {
+    fn lane(&mut self, span: &Span, kind: usize) -> io::Result<(usize, usize)> {
+        let (start, end) = (span.data.start_time, span.data.end_time);
+        let trace = span.data.span_context.trace_id();
+        let attributes = span.origin.attributes().iter();
+        let service = attributes
+            .rev()
+            .find(|it| it.key.as_str() == "service.name");
+        let service = service.map_or_else(String::new, |it| it.value.as_str().into_owned());
+        let count = self.processes.len();
+        let key = (trace.to_bytes(), service);
+        let name = format!("{} trace {trace}", key.1);
+        let is_new = !self.processes.contains_key(&key);
+        let process = self.processes.entry(key).or_insert_with(|| Process {
             number: count + 1,
             lanes: BTreeMap::new(),
         });
@@ -100,7 +146,6 @@ impl<W: Write> Perfetto<W> {
         }
         let thread = (kind + 1) * 10_000 + lane;
         if is_new {
-            let name = format!("trace {trace}");
             self.event(&json!({
                 "ph": "M", "pid": number, "name": "process_name", "args": {"name": name}
             }))?;
@@ -127,8 +172,10 @@ impl<W: Write> Perfetto<W> {
     fn span(&mut self, span: &Span) -> io::Result<()> {
         let data = &span.data;
         let kind = kind(span);
-        let trace = data.span_context.trace_id();
-        let (pid, tid) = self.lane(trace, kind, data.start_time, data.end_time)?;
+        if self.zero.is_none() {
+            self.begin(data.start_time)?;
+        }
+        let (pid, tid) = self.lane(span, kind)?;
         let category = KINDS.get(kind).copied().unwrap_or("other");
         let mut args = fields(&data.attributes);
         args.insert(
@@ -144,31 +191,76 @@ impl<W: Write> Perfetto<W> {
         if let Status::Error { description } = &data.status {
             args.insert("error".into(), description.to_string().into());
         }
-        let took = data
-            .end_time
-            .duration_since(data.start_time)
-            .unwrap_or_default();
+        let took = micros(since(data.end_time, data.start_time));
         let mut event = json!({
             "ph": "X", "pid": pid, "tid": tid, "name": data.name, "cat": category,
-            "ts": micros(since_epoch(data.start_time)), "dur": micros(took), "args": args,
+            "ts": self.at(data.start_time), "dur": took, "args": args,
         });
         if let (Status::Error { .. }, Some(event)) = (&data.status, event.as_object_mut()) {
             event.insert("cname".into(), "terrible".into());
         }
         self.event(&event)?;
         for happened in data.events.iter() {
-            let at = micros(since_epoch(happened.timestamp));
+            let at = self.at(happened.timestamp);
             self.event(&json!({
                 "ph": "i", "s": "t", "pid": pid, "tid": tid, "name": happened.name,
                 "cat": category, "ts": at, "args": fields(&happened.attributes),
             }))?;
         }
+        let start = data.start_time;
+        self.links(span, kind, Spot { pid, tid, start })
+    }
+
+    /// Arrows between a span and those that it has links to, or that have links to it, as far as
+    /// these have come.
+    fn links(&mut self, span: &Span, kind: usize, spot: Spot) -> io::Result<()> {
+        if kind == FILES {
+            return Ok(());
+        }
+        let id = span.data.span_context.span_id().to_bytes();
+        for other in self.pending.remove(&id).unwrap_or_default() {
+            self.arrow(other, spot)?;
+        }
+        for link in &span.data.links.links {
+            let to = link.span_context.span_id().to_bytes();
+            match self.spots.get(&to).copied() {
+                Some(other) => self.arrow(other, spot)?,
+                None if self.pending.len() < LINKED => {
+                    self.pending.entry(to).or_default().push(spot);
+                }
+                None => {}
+            }
+        }
+        if self.spots.len() < LINKED {
+            self.spots.insert(id, spot);
+        }
+        Ok(())
+    }
+
+    fn arrow(&mut self, one: Spot, other: Spot) -> io::Result<()> {
+        let (from, to) = match one.start <= other.start {
+            true => (one, other),
+            false => (other, one),
+        };
+        self.flows += 1;
+        let id = self.flows;
+        for (phase, spot) in [("s", from), ("f", to)] {
+            let mut event = json!({
+                "ph": phase, "id": id, "pid": spot.pid, "tid": spot.tid, "name": "link",
+                "cat": "link", "ts": self.at(spot.start),
+            });
+            if let (true, Some(event)) = (phase == "f", event.as_object_mut()) {
+                // It ends at the span that is there, not at the next one.
+                event.insert("bp".into(), "e".into());
+            }
+            self.event(&event)?;
+        }
         Ok(())
     }
 }
 
-fn since_epoch(at: SystemTime) -> Duration {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default()
+fn since(at: SystemTime, before: SystemTime) -> Duration {
+    at.duration_since(before).unwrap_or_default()
 }
 
 /// Microseconds, with a fraction.
@@ -196,13 +288,13 @@ fn kind(span: &Span) -> usize {
     let keys = [
         ("buildkit.build.state", 0),
         ("buildkit.vertex.cached", 1),
-        ("buildkit.file.id", 7),
-        ("buildkit.wait.side", 6),
-        ("buildkit.transfer.flavour", 6),
-        ("rpc.system", 5),
-        ("http.request.method", 3),
-        ("buildkit.session.path", 4),
-        ("buildkit.connection.number", 2),
+        ("buildkit.file.id", FILES),
+        ("buildkit.wait.for", 5),
+        ("buildkit.transfer.flavour", 4),
+        ("rpc.system", 3),
+        ("http.request.method", 7),
+        ("buildkit.session.path", 2),
+        ("buildkit.connection.number", 8),
     ];
     let found = keys.into_iter().find(|(key, _)| has(key));
     found.map_or(KINDS.len(), |(_, kind)| kind)
@@ -216,9 +308,9 @@ impl<W: Write + Send + 'static> SpanWriter for Perfetto<W> {
     }
 
     fn finish(mut self) -> io::Result<W> {
-        let ending: &[u8] = match self.is_empty {
-            true => b"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[]}\n",
-            false => b"\n]}\n",
+        let ending: &[u8] = match self.zero {
+            None => b"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[]}\n",
+            Some(_) => b"\n]}\n",
         };
         self.out.write_all(ending)?;
         Ok(self.out)

@@ -238,7 +238,7 @@ impl Metrics {
         }
         let mut what = vec![
             service(row),
-            KeyValue::new("rpc.method", row.method.clone()),
+            KeyValue::new("rpc.method", row.path().trim_start_matches('/').to_owned()),
             KeyValue::new("buildkit.caller", row.caller.as_str()),
         ];
         self.call_duration.record(took, &what);

@@ -5,8 +5,13 @@ use opentelemetry::{Key, KeyValue, Value};
 use super::settings::{Environment, process};
 
 /// What is the same wherever a capture is exported.
+///
+/// Backends take spans of the same host for spans by the same clock, and those of no host for spans
+/// by clocks of their own, which Jaeger then finds to disagree.
 pub fn of_capture() -> Vec<KeyValue> {
-    own(&process)
+    let mut said = vec![KeyValue::new("host.id", "capture")];
+    said.extend(own(&process));
+    said
 }
 
 /// The same, and which process on which machine it is.

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use buildtap_decoder::describe::printable;
 use buildtap_decoder::event::Time;
-use buildtap_decoder::trace::{Build, Id, Session, SessionPath, Subject, Trace, Vertex};
+use buildtap_decoder::trace::{Build, Finding, Id, Session, SessionPath, Subject, Trace, Vertex};
 
-use crate::diagnose::passed;
+use crate::diagnose::{Diagnosis, Item};
 
 use super::paint::{Paint, Style, Table, count, duration, offset, shorten, wrapped};
 use super::words;
@@ -337,28 +337,10 @@ impl Summary<'_> {
         }
         let title = format!("\n{}", count(findings.len() as u64, "finding"));
         self.line(0, &[(Style::Bold, &title)]);
-        for finding in findings.iter() {
-            let (style, mark) = words::severity(finding.severity);
-            let told = self.told.contains(&finding.id.number());
-            let at = offset(finding.certain.unwrap_or(finding.at), self.origin);
-            let note = match (told, finding.certain) {
-                (true, _) => format!("  at {at} s, told above"),
-                (false, None) => "  likely".to_owned(),
-                (false, Some(_)) => String::new(),
-            };
-            let passed = match passed(self.trace, finding) {
-                true => "; it passed",
-                false => "",
-            };
-            let note = note + passed;
-            let code = format!("  {}", finding.code);
-            self.line(
-                2,
-                &[(style, mark), (Style::Bold, &code), (Style::Dim, &note)],
-            );
-            if !told {
-                words::say(&mut self.out, 4, "", &finding.summary, self.width);
-                words::reasons(&mut self.out, 4, finding, self.width);
+        for cause in &Diagnosis::new(self.trace).causes {
+            self.finding(&cause.item);
+            for effect in &cause.effects {
+                self.effect(&effect.finding);
             }
         }
         let codes: BTreeSet<&str> = findings.iter().map(|finding| finding.code).collect();
@@ -368,6 +350,48 @@ impl Summary<'_> {
         };
         let more = format!("  buildtap explain {code} tells more");
         self.line(0, &[(Style::Dim, &more)]);
+    }
+
+    /// A finding that no other explains.
+    fn finding(&mut self, item: &Item) {
+        let finding = &item.finding;
+        let (style, mark) = words::severity(finding.severity);
+        let told = self.told.contains(&finding.id.number());
+        let at = offset(finding.certain.unwrap_or(finding.at), self.origin);
+        let note = match (told, finding.certain) {
+            (true, _) => format!("  at {at} s, told above"),
+            (false, None) => "  likely".to_owned(),
+            (false, Some(_)) => String::new(),
+        };
+        let passed = match item.passed {
+            true => "  passed: what was waited for came in the end",
+            false => "",
+        };
+        let code = format!("  {}", finding.code);
+        self.line(
+            2,
+            &[
+                (style, mark),
+                (Style::Bold, &code),
+                (Style::Dim, &note),
+                (Style::Dim, passed),
+            ],
+        );
+        if !told {
+            words::say(&mut self.out, 4, "", &finding.summary, self.width);
+            words::reasons(&mut self.out, 4, finding, self.width);
+        }
+    }
+
+    /// A finding that follows from the one above it.
+    fn effect(&mut self, finding: &Finding) {
+        let at = offset(finding.certain.unwrap_or(finding.at), self.origin);
+        let code = finding.code;
+        let text = match self.told.contains(&finding.id.number()) {
+            true => format!("{code} follows from it, at {at} s, told above"),
+            false => format!("{code} follows from it, at {at} s: {}", finding.summary),
+        };
+        words::say(&mut self.out, 4, "↳ ", &text, self.width);
     }
 }
 

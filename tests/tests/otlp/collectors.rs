@@ -84,25 +84,28 @@ fn said(played: &Played) -> (String, Vec<String>) {
 }
 
 /// The same build by turns without and with a collector: not a byte differs, and it takes as long. The shortest of each
-/// is compared, since other things go on on this machine.
+/// is compared, and after more turns again, since other things go on on this machine.
 fn assert_same(arguments: &[&str]) -> Vec<Played> {
     let scene = || scenario::bulk(VOLUME, VOLUME);
+    let least = |all: &[Played]| all.iter().map(|it| it.took).min().unwrap();
     let (mut without, mut with) = (Vec::new(), Vec::new());
-    for _ in 0..2 {
+    let mut is_as_long = false;
+    for round in 0..6 {
         without.push(play(scene(), &[]));
         with.push(play(scene(), arguments));
+        let limit = least(&without) * 3 / 2 + Duration::from_millis(300);
+        is_as_long = least(&with) < limit;
+        if round > 0 && is_as_long {
+            break;
+        }
     }
+    let (plain, took) = (least(&without), least(&with));
+    assert!(is_as_long, "{took:?}, and {plain:?} without a collector");
     let wanted = said(&without[0]);
     assert!(wanted.1.len() >= 4, "{wanted:?}");
     for played in without.iter().chain(&with) {
         assert_eq!(said(played), wanted);
     }
-    let least = |all: &[Played]| all.iter().map(|it| it.took).min().unwrap();
-    let (plain, took) = (least(&without), least(&with));
-    assert!(
-        took < plain * 3 / 2 + Duration::from_millis(300),
-        "{took:?}, and {plain:?} without a collector"
-    );
     with
 }
 

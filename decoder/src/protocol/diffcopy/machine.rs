@@ -66,6 +66,8 @@ pub struct Machine {
 #[derive(Debug)]
 struct InFlight {
     requested: Time,
+    /// When the first DATA for it was sent.
+    began: Option<Time>,
     bytes: u64,
     /// What was announced of it, once the entries are forgotten.
     announced: Option<(String, u64)>,
@@ -309,6 +311,7 @@ impl Machine {
                 id,
                 InFlight {
                     requested: at,
+                    began: None,
                     bytes: 0,
                     announced: None,
                 },
@@ -332,6 +335,7 @@ impl Machine {
             return Step::Violation(Violation::UnexpectedData(packet.id));
         };
         open.bytes = open.bytes.saturating_add(packet.data);
+        open.began.get_or_insert(at);
         if packet.data > 0 {
             return Step::Moved;
         }
@@ -345,6 +349,7 @@ impl Machine {
             size: self.entries.get(packet.id).map(|entry| entry.size),
             bytes: done.bytes,
             requested: done.requested,
+            began: done.began,
             completed: Some(at),
             state: FileState::Complete,
         })
@@ -446,6 +451,7 @@ impl Machine {
                 size,
                 bytes: open.bytes,
                 requested: open.requested,
+                began: open.began,
                 completed: None,
                 state: FileState::Open,
             }
@@ -497,6 +503,7 @@ impl Machine {
             .map(|file| {
                 let open = InFlight {
                     requested: file.requested,
+                    began: file.began,
                     bytes: file.bytes,
                     announced: file.path.zip(file.size),
                 };

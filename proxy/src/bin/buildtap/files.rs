@@ -258,6 +258,7 @@ pub(crate) fn span_options(args: &ExportArgs, own: Vec<KeyValue>) -> spans::Opti
     spans::Options {
         show_secrets: args.show_secrets,
         hash_paths: args.otlp.hash_paths,
+        file_spans: args.otlp.file_spans,
         daemon_exports: args.otlp.daemon_exports,
         forward_spans: args.otlp.forwards(),
         mask: args.redaction.mask.clone(),

@@ -245,6 +245,7 @@ pub(crate) fn live(
     let options = spans::Options {
         show_secrets: view.show_secrets,
         hash_paths: settings.hash_paths,
+        file_spans: args.file_spans,
         daemon_exports: args.daemon_exports,
         forward_spans: settings.forward_spans,
         mask: mask.to_vec(),

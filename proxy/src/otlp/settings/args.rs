@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use http::{HeaderName, HeaderValue};
 
+use crate::otlp::spans::FileSpans;
+
 /// Where spans and metrics go: the same for `run`, `proxy` and `export`.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "OpenTelemetry")]
@@ -55,6 +57,9 @@ pub struct OtlpArgs {
     /// daemon that does sends on the spans of its clients, too.
     #[arg(long)]
     pub daemon_exports: bool,
+    /// Which files have a span of their own
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
+    pub file_spans: FileSpans,
     /// Send digests instead of the paths of files, and no text in which there may be paths
     #[arg(long)]
     pub hash_paths: bool,

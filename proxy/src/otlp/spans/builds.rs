@@ -7,6 +7,7 @@ use opentelemetry::KeyValue;
 use super::rows::Words;
 use crate::otlp::ids;
 use crate::otlp::span::{Draft, Place, cut, integer, texts};
+use crate::view::is_probe;
 
 /// What the daemon's clock says, compared with ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,11 @@ pub(super) fn build(
         frontend => frontend,
     };
     let end = row.end.unwrap_or(now);
-    let name = format!("build {}", words.free(frontend));
+    let name = match is_probe(row) {
+        // Clients ask what a daemon can do by a build of nothing.
+        true => "build of nothing, a probe".to_owned(),
+        false => format!("build {}", words.free(frontend)),
+    };
     let mut draft = Draft::new(place, ids::of_build(row), name, row.start, end);
     draft.number("buildkit.build.number", row.id.number());
     draft.maybe_text("buildkit.build.ref", row.reference.as_deref());

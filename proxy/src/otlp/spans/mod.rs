@@ -17,6 +17,7 @@
 
 mod builds;
 mod clock;
+mod files;
 mod found;
 mod held;
 mod open;
@@ -39,6 +40,8 @@ use opentelemetry::KeyValue;
 
 use self::builds::ClockOffset;
 pub(crate) use self::clock::rfc3339;
+pub use self::files::FileSpans;
+use self::files::Files;
 use self::held::{Held, Row};
 use self::open::Slices;
 use self::origin::Origins;
@@ -52,8 +55,6 @@ use super::span::{Origin, Span};
 const AFTERWORD: Duration = Duration::from_secs(2);
 /// From which length on a wait is a span.
 const WAIT: Duration = Duration::from_millis(50);
-/// Files of a transfer that are told of while they are open.
-const OPEN_FILES: usize = 64;
 
 /// What is wanted of the spans.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +63,8 @@ pub struct Options {
     pub show_secrets: bool,
     /// Whether paths of files are replaced by digests.
     pub hash_paths: bool,
+    /// Which files of a transfer have a span of their own.
+    pub file_spans: FileSpans,
     /// Whether spans that the peers send each other are handed on.
     pub forward_spans: bool,
     /// What is masked, beyond what is known to be secret.
@@ -99,6 +102,7 @@ struct Open {
 pub struct Spans {
     words: Words,
     places: Places,
+    files: Files,
     origins: Origins,
     open: Open,
     held: Held,
@@ -125,6 +129,7 @@ impl Spans {
                 hash_paths: options.hash_paths,
             },
             places: Places::new(options.daemon_exports),
+            files: Files::new(options.file_spans),
             origins: Origins::new(options.own),
             open: Open::default(),
             held: Held::default(),
@@ -221,6 +226,9 @@ impl Spans {
                 let Some(row) = trace.transfers.get(*id) else {
                     return;
                 };
+                if !self.files.takes(*id, file) {
+                    return;
+                }
                 if !self.file(trace, row, file, now, false, out)
                     && let Some(call) = trace.calls.get(row.call)
                 {
@@ -297,7 +305,8 @@ impl Spans {
             if let Some(transfer) = row.transfer.and_then(|id| trace.transfers.get(id))
                 && transfer.state == TransferState::Open
             {
-                for file in transfer.machine.open_files().take(OPEN_FILES) {
+                let files = transfer.machine.open_files();
+                for file in files.take(self.files.open_ones()) {
                     self.file(trace, transfer, &file, now, true, out);
                 }
                 self.transfer(trace, transfer, now, true, out);

@@ -219,7 +219,8 @@ impl Spans {
         };
         let waits = subject.and_then(|subject| self.who_waits(trace, subject, now));
         let name = match &waits {
-            Some(Waits { name: waits, .. }) => format!("still open: {name}, {waits}"),
+            // Backends show the beginning of a name: rather who has to act than where.
+            Some(Waits { name: waits, .. }) => format!("still {waits} ({name})"),
             None => format!("still open: {name}"),
         };
         let mut draft = Draft::new(&place, id, name, from, now);

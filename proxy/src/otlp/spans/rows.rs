@@ -7,8 +7,8 @@ use buildtap_decoder::event::{Closed, Side, Time};
 use buildtap_decoder::protocol::diffcopy::PacketType;
 use buildtap_decoder::protocol::mask::mask_text;
 use buildtap_decoder::trace::{
-    Awaited, Call, CallState, Connection, Exchange, File, Flavour, Session, Trace, Transfer,
-    TransferState, Wait,
+    Awaited, Call, CallState, Connection, Exchange, File, Flavour, Protocol, Session, Trace,
+    Transfer, TransferState, Wait,
 };
 use buildtap_decoder::wire::http2::error_code_name;
 use opentelemetry::KeyValue;
@@ -91,26 +91,37 @@ impl Words {
     }
 }
 
-/// The addresses of both ends.
-fn network(draft: &mut Draft, row: &Connection) {
+fn protocol(draft: &mut Draft, version: &str) {
+    draft.text("network.protocol.name", "http");
+    draft.text("network.protocol.version", version);
+}
+
+/// The address of the daemon.
+fn server(draft: &mut Draft, row: &Connection) {
     let daemon = &row.endpoints.daemon;
     match daemon.strip_prefix("unix://") {
         Some(path) => {
-            draft.text("network.transport", "unix");
             draft.text("server.address", path);
         }
         None if daemon.is_empty() => {}
-        None => {
-            draft.text("network.transport", "tcp");
-            match daemon.rsplit_once(':') {
-                Some((host, port)) if port.parse::<u16>().is_ok() => {
-                    draft.text("server.address", host.trim_start_matches("tcp://"));
-                    draft.number("server.port", port.parse().unwrap_or_default());
-                }
-                _ => draft.text("server.address", daemon),
+        None => match daemon.rsplit_once(':') {
+            Some((host, port)) if port.parse::<u16>().is_ok() => {
+                draft.text("server.address", host.trim_start_matches("tcp://"));
+                draft.number("server.port", port.parse().unwrap_or_default());
             }
-        }
+            _ => draft.text("server.address", daemon),
+        },
     }
+}
+
+/// The addresses of both ends.
+fn network(draft: &mut Draft, row: &Connection) {
+    let daemon = &row.endpoints.daemon;
+    if !daemon.is_empty() {
+        let is_unix = daemon.starts_with("unix://");
+        draft.text("network.transport", if is_unix { "unix" } else { "tcp" });
+    }
+    server(draft, row);
     if row.endpoints.client != "unix"
         && let Some((host, port)) = row.endpoints.client.rsplit_once(':')
         && let Ok(port) = port.parse::<u16>()
@@ -120,12 +131,40 @@ fn network(draft: &mut Draft, row: &Connection) {
     }
 }
 
-pub(super) fn connection(words: Words, place: &Place, row: &Connection, now: Time) -> Draft {
+/// What a connection is for: `connection (POST /session)`.
+fn connection_name(trace: &Trace, row: &Connection) -> String {
+    let upgraded = row.upgraded_by.and_then(|id| trace.exchanges.get(id));
+    let by = row.parent.and_then(|(_, call)| trace.calls.get(call));
+    let what = match (upgraded, by, row.protocol) {
+        (Some(exchange), ..) => route(exchange),
+        (None, Some(call), _) => format!("in {}", call.short_name()),
+        (None, None, Protocol::Http1) => "HTTP/1.1".to_owned(),
+        (None, None, Protocol::Http2) => "HTTP/2".to_owned(),
+        (None, None, Protocol::ExecTunnel) => "exec tunnel".to_owned(),
+        (None, None, Protocol::Opaque) => "not decoded".to_owned(),
+        (None, None, Protocol::Unknown) => "nothing was said".to_owned(),
+    };
+    format!("connection ({what})")
+}
+
+pub(super) fn connection(
+    words: Words,
+    place: &Place,
+    trace: &Trace,
+    row: &Connection,
+    now: Time,
+) -> Draft {
     let closed = row.closed.filter(|(_, how)| *how != Closed::Abandoned);
     let end = closed.map_or(now, |(at, _)| at);
-    let mut draft = Draft::new(place, connection_id(row), "connection", row.opened, end);
+    let name = connection_name(trace, row);
+    let mut draft = Draft::new(place, connection_id(row), name, row.opened, end);
     network(&mut draft, row);
-    draft.text("network.protocol.name", row.protocol.as_str());
+    match row.protocol {
+        Protocol::Http1 => protocol(&mut draft, "1.1"),
+        Protocol::Http2 => protocol(&mut draft, "2"),
+        Protocol::ExecTunnel | Protocol::Opaque | Protocol::Unknown => {}
+    }
+    draft.text("buildkit.connection.protocol", row.protocol.as_str());
     draft.number("buildkit.connection.number", row.id.number());
     if row.depth > 0 {
         draft.number("buildkit.connection.depth", row.depth.into());
@@ -183,6 +222,10 @@ pub(super) fn connection(words: Words, place: &Place, row: &Connection, now: Tim
 
 /// `POST /session`, without the version of the API, ids and the query.
 pub(super) fn route(row: &Exchange) -> String {
+    format!("{} {}", row.method, path_of(row))
+}
+
+fn path_of(row: &Exchange) -> String {
     let path = row.target.split(['?', '#']).next().unwrap_or_default();
     let mut parts: Vec<&str> = path.split('/').collect();
     let is_version = |part: &&str| {
@@ -196,7 +239,7 @@ pub(super) fn route(row: &Exchange) -> String {
     let parts = parts
         .into_iter()
         .map(|part| if is_id(part) { "{id}" } else { part });
-    format!("{} {}", row.method, parts.collect::<Vec<_>>().join("/"))
+    parts.collect::<Vec<_>>().join("/")
 }
 
 pub(super) fn exchange(
@@ -213,13 +256,17 @@ pub(super) fn exchange(
         Some((path, query)) => (path, Some(query)),
         None => (row.target.as_str(), None),
     };
+    draft.text("http.route", &path_of(row));
+    draft.text("url.scheme", "http");
     draft.text("url.path", path);
+    protocol(&mut draft, "1.1");
     draft.maybe_text("url.query", query.filter(|_| !words.hash_paths));
     draft.number("http.request.body.size", row.request_bytes);
     draft.number("http.response.body.size", row.response_bytes);
     if let Some((code, _)) = &row.status {
         draft.number("http.response.status_code", (*code).into());
         if *code >= 500 {
+            draft.text("error.type", &code.to_string());
             draft.error(&format!("HTTP status {code}"));
         }
     }
@@ -291,12 +338,17 @@ pub(super) fn call(words: Words, place: &Place, trace: &Trace, row: &Call, now: 
     let end = row.end.unwrap_or(now);
     let name = row.path();
     let name = name.trim_start_matches('/').to_owned();
-    let mut draft = Draft::new(place, call_id(row), name, row.start, end).server();
+    let mut draft = Draft::new(place, call_id(row), name.clone(), row.start, end).server();
+    draft.text("rpc.system.name", "grpc");
+    draft.text("rpc.method", &name);
+    // What they were called before, as clients and daemons still do.
     draft.text("rpc.system", "grpc");
     draft.text("rpc.service", &row.service);
-    draft.text("rpc.method", &row.method);
-    draft.text("network.protocol.name", "http");
-    draft.text("network.protocol.version", "2");
+    if row.caller == Side::Client
+        && let Some(connection) = outermost(trace, row.connection)
+    {
+        server(&mut draft, connection);
+    }
     draft.text("buildkit.caller", row.caller.as_str());
     let subject = row.subject.as_deref().map(|subject| words.name(subject));
     draft.maybe_text("buildkit.subject", subject.as_deref());
@@ -319,6 +371,7 @@ pub(super) fn call(words: Words, place: &Place, trace: &Trace, row: &Call, now: 
         draft.event(at, "answered", Vec::new());
     }
     if let Some(status) = &row.status {
+        draft.text("rpc.status_code", &status.name());
         draft.number("rpc.grpc.status_code", status.code.into());
         if status.code != 0 {
             draft.text("buildkit.status", &status.name());
@@ -326,6 +379,7 @@ pub(super) fn call(words: Words, place: &Place, trace: &Trace, row: &Call, now: 
             draft.maybe_text("buildkit.status.message", message.as_deref());
         }
         if FAILURES.contains(&status.code) {
+            draft.text("error.type", &status.name());
             draft.error(&message_of(words, &status.name(), &status.message));
         }
     }
@@ -455,6 +509,9 @@ pub(super) fn file(
     draft.number("buildkit.file.id", file.id.into());
     draft.number("buildkit.file.bytes", file.bytes);
     draft.text("buildkit.transfer.direction", transfer.direction.as_str());
+    if let Some(at) = file.began {
+        draft.event(at, "first DATA", Vec::new());
+    }
     if file.completed.is_none() {
         draft.flag("buildkit.open", true);
     }

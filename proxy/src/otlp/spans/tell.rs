@@ -47,7 +47,7 @@ impl Spans {
         let Some(place) = self.places.of_connection(trace, row, true) else {
             return;
         };
-        let mut draft = rows::connection(self.words, &place, row, now);
+        let mut draft = rows::connection(self.words, &place, trace, row, now);
         self.found(trace, Subject::Connection(row.id), &mut draft);
         let origin = self.origins.of(trace, row.id);
         out.push(draft.finish(&origin));
@@ -160,6 +160,10 @@ impl Spans {
         };
         let mut draft = rows::transfer(self.words, &place, row, now);
         self.found(trace, Subject::Transfer(row.id), &mut draft);
+        let left_out = self.files.left_out(row.id);
+        if left_out > 0 {
+            draft.number("buildkit.transfer.files_without_span", left_out);
+        }
         if row.state == TransferState::Open {
             self.waits(trace, Subject::Transfer(row.id), now, &mut draft);
         }
