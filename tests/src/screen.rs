@@ -80,7 +80,8 @@ impl Screen {
     /// Makes the terminal so large.
     pub fn resize(&mut self, columns: u16, lines: u16) {
         let mut parser = self.parser.lock().expect("no panic");
-        parser.screen_mut().set_size(lines, columns);
+        // vt100 panics when it has to wrap in a terminal of one line or one column.
+        parser.screen_mut().set_size(lines.max(2), columns.max(2));
         drop(parser);
         self.master.resize(size(columns, lines)).expect("it can be");
     }

@@ -17,7 +17,7 @@ use ratatui::layout::Rect;
 use self::bookmarks::{Bookmark, Place};
 use crate::frame;
 use crate::help::Help;
-use crate::model::{Store, ToCommand, Wait, waits};
+use crate::model::{SMALLEST, Store, ToCommand, Wait, waits};
 use crate::palette::Palette;
 use crate::prompt::Prompt;
 use crate::view::{Context, Focus, Tab, View};
@@ -170,8 +170,11 @@ impl App {
         let tab = self.tab();
         if let Some(pane) = &store.pane {
             // As large as the view in which it stands alone.
-            let size = (places.body.width, places.body.height);
-            if pane.size() != size && pane.ended().is_none() && size.1 > 0 {
+            let size = (
+                places.body.width.max(SMALLEST),
+                places.body.height.max(SMALLEST),
+            );
+            if pane.size() != size && pane.ended().is_none() {
                 let resize = ToCommand::Resize(size.0, size.1);
                 self.effects.push(Effect::ToCommand(resize));
             }

@@ -27,6 +27,7 @@ pub use diff::{Diff, Difference};
 pub use feed::Feed;
 pub use frames::Frames;
 pub use messages::{Key, Kind, Message, Messages};
+pub(crate) use pane::SMALLEST;
 pub use pane::{Pane, ToCommand};
 pub use waits::{Wait, waits};
 

@@ -1,7 +1,9 @@
 //! The HTTP/2 frames of one connection, both directions on one axis of time.
 
+use std::collections::HashMap;
+
 use buildtap_decoder::event::{Side, Time};
-use buildtap_decoder::trace::{Call, Connection, Frame, Id, Subject, Trace};
+use buildtap_decoder::trace::{Call, Connection, Frame, Id, Subject};
 use buildtap_decoder::wire::http2::{FrameType, error_code_name, flags};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -17,6 +19,8 @@ use crate::words;
 pub(super) struct Frames {
     connection: Id<Connection>,
     list: List,
+    /// The calls on it by their streams.
+    calls: HashMap<u32, Id<Call>>,
 }
 
 const COLUMNS: &[Column] = &[
@@ -27,17 +31,6 @@ const COLUMNS: &[Column] = &[
     Column::right("bytes", 7),
     Column::rest("flags, what it changes, call"),
 ];
-
-/// The call on the stream of a frame.
-fn call<'a>(trace: &'a Trace, frame: &Frame) -> Option<&'a Call> {
-    if frame.header.stream_id == 0 {
-        return None;
-    }
-    let is_on = |call: &&Call| {
-        call.stream_id == frame.header.stream_id && call.connection == frame.connection
-    };
-    trace.calls.iter().rev().find(is_on)
-}
 
 /// The names of the flags that are set (RFC 9113 §6).
 fn flag_names(frame: &Frame) -> impl Iterator<Item = &'static str> {
@@ -62,7 +55,7 @@ fn flag_names(frame: &Frame) -> impl Iterator<Item = &'static str> {
 }
 
 /// Flags, what a frame changes, and the call that it is of.
-fn what(trace: &Trace, frame: &Frame) -> String {
+fn what(frame: &Frame, call: Option<&Call>) -> String {
     let mut parts: Vec<String> = flag_names(frame).map(str::to_owned).collect();
     match (frame.header.kind, frame.value) {
         (FrameType::WindowUpdate, Some(more)) => {
@@ -77,7 +70,7 @@ fn what(trace: &Trace, frame: &Frame) -> String {
         }
         _ => {}
     }
-    if let Some(call) = call(trace, frame) {
+    if let Some(call) = call {
         parts.push(format!("call {} {}", call.id, words::call(call)));
     }
     parts.join(" · ")
@@ -88,7 +81,20 @@ impl Frames {
         Frames {
             connection,
             list: List::default(),
+            calls: HashMap::new(),
         }
+    }
+
+    fn update(&mut self, cx: &Context<'_>) {
+        let calls = cx.store.trace().calls.iter();
+        let on_it = calls.filter(|call| call.connection == self.connection);
+        self.calls = on_it.map(|call| (call.stream_id, call.id)).collect();
+    }
+
+    /// The call that a frame is of.
+    fn call<'a>(&self, cx: &Context<'a>, frame: &Frame) -> Option<&'a Call> {
+        let id = self.calls.get(&frame.header.stream_id)?;
+        cx.store.trace().calls.get(*id)
     }
 
     pub(super) fn len(&self, cx: &Context<'_>) -> usize {
@@ -101,7 +107,7 @@ impl Frames {
 
     pub(super) fn draw(&mut self, cx: &Context<'_>, area: Rect, buf: &mut Buffer) {
         let palette = cx.palette;
-        let trace = cx.store.trace();
+        self.update(cx);
         let len = self.len(cx);
         let mut pen = Pen::new(buf, area, 0);
         pen.put(
@@ -127,7 +133,8 @@ impl Frames {
         };
         let origin = cx.store.origin();
         let connection = self.connection;
-        table.draw(buf, below, &mut self.list, len, |line| {
+        let mut list = std::mem::take(&mut self.list);
+        table.draw(buf, below, &mut list, len, |line| {
             let Some(frame) = cx.store.frames.get(connection, line) else {
                 return Vec::new();
             };
@@ -147,15 +154,17 @@ impl Frames {
                 Cell::new(frame.header.kind.to_string(), style),
                 Cell::plain(frame.header.stream_id.to_string()),
                 Cell::plain(thousands(frame.header.length.into())),
-                Cell::plain(what(trace, &frame)),
+                Cell::plain(what(&frame, self.call(cx, &frame))),
             ]
         });
+        self.list = list;
     }
 
     pub(super) fn act(&mut self, action: Action, cx: &Context<'_>) -> Outcome {
         if matches!(action, Action::Open | Action::Messages) {
+            self.update(cx);
             let frame = self.at(cx);
-            let call = frame.and_then(|frame| call(cx.store.trace(), &frame));
+            let call = frame.and_then(|frame| self.call(cx, &frame));
             return match call {
                 Some(call) => Outcome::Go(Tab::Messages, Some(Subject::Call(call.id))),
                 None => Outcome::Say("the frame is of no call".to_owned()),
@@ -169,7 +178,7 @@ impl Frames {
 
     pub(super) fn selected(&self, cx: &Context<'_>) -> Subject {
         let frame = self.at(cx);
-        let call = frame.and_then(|frame| call(cx.store.trace(), &frame));
+        let call = frame.and_then(|frame| self.call(cx, &frame));
         call.map_or(Subject::Connection(self.connection), |call| {
             Subject::Call(call.id)
         })
@@ -192,7 +201,7 @@ impl Frames {
     pub(super) fn line(&self, cx: &Context<'_>, line: usize) -> String {
         let frame = cx.store.frames.get(self.connection, line);
         frame.map_or(String::new(), |frame| {
-            let what = what(cx.store.trace(), &frame);
+            let what = what(&frame, self.call(cx, &frame));
             let stream_id = frame.header.stream_id;
             format!(
                 "{} {} stream {stream_id} {what}",
