@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use buildtap_tui::model::Pane;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{Termios, tcgetattr};
@@ -18,7 +19,7 @@ pub struct Screen {
     child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
     writer: Box<dyn Write + Send>,
-    parser: Arc<Mutex<vt100::Parser>>,
+    parser: Arc<Mutex<Pane>>,
     /// How the terminal was before.
     before: Termios,
     tty: PathBuf,
@@ -44,13 +45,13 @@ impl Screen {
         builder.cwd(command.get_current_dir().expect("it is said"));
         let child = pty.slave.spawn_command(builder).expect("it starts");
         let mut reader = pty.master.try_clone_reader().expect("it can be read");
-        let parser = Arc::new(Mutex::new(vt100::Parser::new(lines, columns, 0)));
+        let parser = Arc::new(Mutex::new(Pane::new(columns, lines)));
         std::thread::spawn({
             let parser = Arc::clone(&parser);
             move || {
                 let mut buffer = [0; 8192];
                 while let Ok(read @ 1..) = reader.read(&mut buffer) {
-                    parser.lock().expect("no panic").process(&buffer[..read]);
+                    parser.lock().expect("no panic").print(&buffer[..read]);
                 }
             }
         });
@@ -80,8 +81,7 @@ impl Screen {
     /// Makes the terminal so large.
     pub fn resize(&mut self, columns: u16, lines: u16) {
         let mut parser = self.parser.lock().expect("no panic");
-        // vt100 panics when it has to wrap in a terminal of one line or one column.
-        parser.screen_mut().set_size(lines.max(2), columns.max(2));
+        parser.resize(columns, lines);
         drop(parser);
         self.master.resize(size(columns, lines)).expect("it can be");
     }
