@@ -305,7 +305,7 @@ fn export(capture: &Path, receiver: &Receiver, protocol: &str) -> (u64, f64, u64
         .arg("export")
         .arg(capture)
         .args(["--otlp", &format!("http://127.0.0.1:{port}")])
-        .args(["--otlp-protocol", protocol])
+        .args(["--otlp-protocol", protocol, "--file-spans", "all"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
