@@ -1,4 +1,4 @@
-//! A request to a collector: spans, grouped by what made them.
+//! A request of OTLP as it stands in a file: spans, grouped by what made them.
 
 use std::sync::Arc;
 

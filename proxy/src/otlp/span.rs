@@ -10,6 +10,7 @@ use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value};
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 /// Events of one span.
@@ -134,6 +135,16 @@ impl Origin {
     /// The version of the conventions that they follow.
     pub fn schema_url(&self) -> Option<&str> {
         self.schema_url.as_deref()
+    }
+
+    /// The same for the SDK.
+    pub(crate) fn resource(&self) -> Resource {
+        let builder = Resource::builder_empty();
+        match &self.schema_url {
+            Some(url) => builder.with_schema_url(self.attributes.clone(), url.clone()),
+            None => builder.with_attributes(self.attributes.clone()),
+        }
+        .build()
     }
 }
 

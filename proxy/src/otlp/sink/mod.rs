@@ -3,6 +3,7 @@
 //! memory than the queue. What could not be sent is counted and said at the end.
 
 mod client;
+mod heard;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -13,16 +14,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter as _;
+use opentelemetry_sdk::trace::SpanData;
 
 use self::client::{Client, Failure, Taken};
 use self::queue::Queue;
 use super::metrics::{Metrics, Reader};
-use super::request;
 use super::settings::{Settings, SettingsError};
-use super::span::Span;
+use super::span::{Origin, Span};
 use crate::notice::{Notice, Notices};
 
 /// Spans of one request.
@@ -144,7 +145,7 @@ impl Sink {
                     let _context = runtime.enter();
                     Client::new(&settings.traces).and_then(|traces| {
                         let target = settings.metrics.as_ref().filter(|_| reader.is_some());
-                        Ok((traces, target.map(Client::new).transpose()?))
+                        Ok((traces, target.map(client::metrics).transpose()?))
                     })
                 };
                 let (client, metrics) = match clients {
@@ -223,7 +224,7 @@ impl Sink {
 
 struct Sender {
     client: Client,
-    metrics: Option<(Client, Reader)>,
+    metrics: Option<(MetricExporter, Reader)>,
     queue: Arc<Queue>,
     counts: Arc<Counts>,
     notices: Notices,
@@ -247,33 +248,40 @@ impl Sender {
                 }
             };
             let Some(batch) = batch else { break };
-            let count = batch.len() as u64;
-            self.counts.going.store(count, Ordering::Relaxed);
-            let exported = self.export(request::of_spans(batch)).await;
-            self.counts.going.store(0, Ordering::Relaxed);
-            match exported {
-                Ok(taken) => {
-                    let rejected = taken.rejected.min(count);
-                    let sent = count - rejected;
-                    self.counts.sent.fetch_add(sent, Ordering::Relaxed);
-                    self.counts.rejected.fetch_add(rejected, Ordering::Relaxed);
-                    if rejected > 0 {
-                        self.tell(match &*taken.why {
-                            "" => "it rejected them, and did not say why".to_owned(),
-                            why => format!("it rejected them: {why}"),
-                        });
-                    }
-                }
-                Err(failure) => {
-                    self.counts.failed.fetch_add(count, Ordering::Relaxed);
-                    if failure.nobody && self.queue.is_closed() {
-                        // Nobody will be there for the rest either.
-                        return;
-                    }
+            let groups = by_origin(batch);
+            let going = groups.iter().map(|(_, spans)| spans.len() as u64).sum();
+            self.counts.going.store(going, Ordering::Relaxed);
+            for (origin, spans) in groups {
+                let count = spans.len() as u64;
+                let exported = self.export(&origin, spans).await;
+                let is_nobody = exported.as_ref().is_err_and(|failure| failure.nobody);
+                self.count(count, exported);
+                self.counts.going.fetch_sub(count, Ordering::Relaxed);
+                if is_nobody && self.queue.is_closed() {
+                    // Nobody will be there for the rest either.
+                    return;
                 }
             }
         }
         self.send_metrics().await;
+    }
+
+    /// Counts what became of so many spans.
+    fn count(&mut self, count: u64, exported: Result<Taken, Failure>) {
+        let Ok(taken) = exported else {
+            self.counts.failed.fetch_add(count, Ordering::Relaxed);
+            return;
+        };
+        let rejected = taken.rejected.min(count);
+        let sent = count - rejected;
+        self.counts.sent.fetch_add(sent, Ordering::Relaxed);
+        self.counts.rejected.fetch_add(rejected, Ordering::Relaxed);
+        if rejected > 0 {
+            self.tell(match &*taken.why {
+                "" => "it rejected them, and did not say why".to_owned(),
+                why => format!("it rejected them: {why}"),
+            });
+        }
     }
 
     /// Sends metrics as they stand. Those that are not taken are not missed: the next ones have
@@ -282,26 +290,20 @@ impl Sender {
         if let Some((client, reader)) = &self.metrics {
             let mut collected = ResourceMetrics::default();
             if reader.collect(&mut collected).is_ok() {
-                let request = ExportMetricsServiceRequest::from(&collected);
-                if let Ok(request) = client.encode(&request) {
-                    let sending = client.send::<ExportMetricsServiceRequest>(&request);
-                    let _ = tokio::time::timeout(self.metrics_timeout, sending).await;
-                }
+                let sending = client.export(&collected);
+                let _ = tokio::time::timeout(self.metrics_timeout, sending).await;
             }
         }
     }
 
     /// Sends one batch, again and again with growing pauses, for as long as a request may take.
     /// At the end nobody waits for a collector that is not there.
-    async fn export(&mut self, request: ExportTraceServiceRequest) -> Result<Taken, Failure> {
+    async fn export(&mut self, origin: &Origin, spans: Vec<SpanData>) -> Result<Taken, Failure> {
         let deadline = Instant::now() + self.timeout;
         let mut pause = PAUSE;
-        let encoded = self.client.encode(&request);
-        drop(request);
-        let encoded = encoded.inspect_err(|failure| self.tell(failure.why.clone()))?;
         loop {
             let is_end = self.queue.is_closed();
-            let sending = self.client.send::<ExportTraceServiceRequest>(&encoded);
+            let sending = self.client.send(origin, spans.clone());
             let sent = tokio::time::timeout_at(deadline.into(), sending).await;
             let failure = match sent.unwrap_or_else(|_| Err(Failure::late())) {
                 Ok(taken) => return Ok(taken),
@@ -335,4 +337,19 @@ impl Sender {
         }
         *self.counts.error() = Some(why);
     }
+}
+
+/// One request has spans of one origin.
+fn by_origin(batch: Vec<Span>) -> Vec<(Arc<Origin>, Vec<SpanData>)> {
+    let mut groups: Vec<(Arc<Origin>, Vec<SpanData>)> = Vec::new();
+    for Span { origin, data } in batch {
+        // Most spans of a batch are of one origin, and that is the same object.
+        let is_it =
+            |(known, _): &&mut (Arc<Origin>, _)| Arc::ptr_eq(known, &origin) || *known == origin;
+        match groups.iter_mut().find(is_it) {
+            Some((_, spans)) => spans.push(data),
+            None => groups.push((origin, vec![data])),
+        }
+    }
+    groups
 }

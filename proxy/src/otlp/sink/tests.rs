@@ -81,9 +81,9 @@ async fn send(address: &str) -> Result<Taken, Failure> {
         ..OtlpArgs::default()
     };
     let settings = Settings::with(&args, &|_| None).unwrap().unwrap();
-    let client = Client::new(&settings.traces).unwrap();
-    let request = client.encode(&ExportTraceServiceRequest::default())?;
-    let sending = client.send::<ExportTraceServiceRequest>(&request);
+    let mut client = Client::new(&settings.traces).unwrap();
+    let origin = Origin::new(Vec::new(), None);
+    let sending = client.send(&origin, Vec::new());
     tokio::time::timeout(Duration::from_secs(20), sending)
         .await
         .unwrap()

@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::otlp::settings::{SettingsError, Tls};
 
