@@ -23,6 +23,7 @@ use opentelemetry_otlp::{
 };
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use tracing::Dispatch;
 use tracing::instrument::WithSubscriber as _;
 
 use super::heard::Heard;
@@ -78,6 +79,8 @@ impl fmt::Display for Failure {
 pub(super) struct Client {
     exporter: SpanExporter,
     heard: Heard,
+    /// Leads what the library says to `heard`.
+    listening: Dispatch,
 }
 
 impl Client {
@@ -95,7 +98,12 @@ impl Client {
             }
         };
         let exporter = exporter.map_err(refused(target))?;
-        Ok(Client { exporter, heard })
+        let listening = Dispatch::new(heard.clone());
+        Ok(Client {
+            exporter,
+            heard,
+            listening,
+        })
     }
 
     /// Sends spans of one origin, once.
@@ -107,7 +115,7 @@ impl Client {
         self.heard.take();
         self.exporter.set_resource(&origin.resource());
         let sending = self.exporter.export(spans);
-        let sent = sending.with_subscriber(self.heard.clone()).await;
+        let sent = sending.with_subscriber(self.listening.clone()).await;
         let said = self.heard.take();
         match (sent, said.failure) {
             // One who does not say that it rejected something took it all.
