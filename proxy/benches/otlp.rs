@@ -260,11 +260,10 @@ struct Receiver {
 
 impl Receiver {
     fn start(program: &Path, home: &Path) -> Self {
-        let port = || {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().port()
-        };
-        let (grpc, http) = (port(), port());
+        // Both are taken before either is given back.
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let listeners = [listen(), listen()];
+        let [grpc, http] = listeners.map(|listener| listener.local_addr().unwrap().port());
         let child = Command::new(program)
             .args(["start", "--exporter", "blackhole"])
             .args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{grpc}")])

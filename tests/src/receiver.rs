@@ -57,9 +57,11 @@ pub struct Span {
     pub resource: BTreeMap<String, String>,
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+/// Two ports that nobody has: both are taken before either is given back.
+fn free_ports() -> [u16; 2] {
+    let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listeners = [listen(), listen()];
+    listeners.map(|listener| listener.local_addr().expect("an address").port())
 }
 
 fn program() -> PathBuf {
@@ -78,7 +80,7 @@ impl Receiver {
             return None;
         }
         let home = TempDir::with_prefix("tap-otlp-").expect("a directory");
-        let (grpc, http) = (free_port(), free_port());
+        let [grpc, http] = free_ports();
         let address = |port: u16| format!("127.0.0.1:{port}");
         let mut command = Command::new(program());
         command
