@@ -87,7 +87,7 @@ const PREFACE: &str = "\
 
 For every kind of finding there is somebody who misbehaves so, and a twin who differs from it by that fault alone. Both are
 the command of a real `buildtap run`, or a client of `buildtap proxy`, with a scripted peer at the other end. Of the animal
-the finding is said first, live, with the right side and in time: a wait within a second of `--stall-after`, anything else
+the finding is said first (but for what only follows from it), live, with the right side and in time: a wait within a second of `--stall-after`, anything else
 at the event that makes it certain; and `buildtap diagnose` names it as the first cause in the recording. Of the twin
 nothing is said, and buildtap exits with 0.
 
