@@ -1,55 +1,40 @@
-//! A request of OTLP as it stands in a file: spans, grouped by what made them.
+//! Spans as OTLP has them: grouped by what made them.
 
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1 as common;
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
-use opentelemetry_proto::transform::common::tonic::Attributes;
+use opentelemetry_proto::transform::common::tonic::{Attributes, ResourceAttributesWithSchema};
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::trace::SpanData;
 
 use super::span::{Origin, Span};
 
-/// One request with these spans, grouped by what made them.
-pub(crate) fn of_spans(spans: impl IntoIterator<Item = Span>) -> ExportTraceServiceRequest {
-    let mut groups: Vec<(Arc<Origin>, ResourceSpans)> = Vec::new();
+/// The spans of each origin, in the order in which they came.
+pub(crate) fn by_origin(spans: Vec<Span>) -> Vec<(Arc<Origin>, Vec<SpanData>)> {
+    let mut groups: Vec<(Arc<Origin>, Vec<SpanData>)> = Vec::new();
     for Span { origin, data } in spans {
         // Most spans of a batch are of one origin, and that is the same object.
-        let is_it = |(known, _): &(Arc<Origin>, _)| Arc::ptr_eq(known, &origin) || *known == origin;
-        let at = groups.iter().position(is_it);
-        let at = at.unwrap_or_else(|| {
-            groups.push((Arc::clone(&origin), resource_spans(&origin)));
-            groups.len() - 1
-        });
-        let scopes = &mut groups[at].1.scope_spans;
-        let scope = common::InstrumentationScope::from((&data.instrumentation_scope, None));
-        let url = data.instrumentation_scope.schema_url().unwrap_or_default();
-        let known = scopes
-            .iter()
-            .position(|known| known.scope.as_ref() == Some(&scope) && known.schema_url == url);
-        let known = known.unwrap_or_else(|| {
-            scopes.push(ScopeSpans {
-                scope: Some(scope),
-                spans: Vec::new(),
-                schema_url: url.to_owned(),
-            });
-            scopes.len() - 1
-        });
-        scopes[known].spans.push(data.into());
+        let is_it =
+            |(known, _): &&mut (Arc<Origin>, _)| Arc::ptr_eq(known, &origin) || *known == origin;
+        match groups.iter_mut().find(is_it) {
+            Some((_, spans)) => spans.push(data),
+            None => groups.push((origin, vec![data])),
+        }
     }
-    ExportTraceServiceRequest {
-        resource_spans: groups.into_iter().map(|(_, spans)| spans).collect(),
-    }
+    groups
 }
 
-fn resource_spans(origin: &Origin) -> ResourceSpans {
-    ResourceSpans {
-        resource: Some(Resource {
-            attributes: Attributes::from(origin.attributes().to_vec()).0,
-            dropped_attributes_count: 0,
-            entity_refs: Vec::new(),
-        }),
-        scope_spans: Vec::new(),
-        schema_url: origin.schema_url().unwrap_or_default().to_owned(),
+/// One request with these spans, as it stands in a file.
+pub(crate) fn of_spans(spans: Vec<Span>) -> ExportTraceServiceRequest {
+    let of_origin = |(origin, spans): (Arc<Origin>, _)| {
+        // Not from the SDK's resource, which forgets the order of its attributes.
+        let resource = ResourceAttributesWithSchema {
+            attributes: Attributes::from(origin.attributes().to_vec()),
+            schema_url: origin.schema_url().map(str::to_owned),
+        };
+        group_spans_by_resource_and_scope(spans, &resource)
+    };
+    ExportTraceServiceRequest {
+        resource_spans: by_origin(spans).into_iter().flat_map(of_origin).collect(),
     }
 }

@@ -10,7 +10,7 @@ use crate::details;
 use crate::keys::Action;
 use crate::text::{bytes, thousands};
 use crate::view::{Context, Outcome, Tab, View};
-use crate::widgets::{Cell, Column, List, Table};
+use crate::widgets::{Cell, Click, Column, List, Table};
 use crate::words;
 
 /// The view.
@@ -155,15 +155,10 @@ impl View for Calls {
     }
 
     fn click(&mut self, at: Position, cx: &Context<'_>) -> Outcome {
-        let line = at.y.checked_sub(1);
-        let line = line.and_then(|line| self.list.seen_at(line, self.rows.len()));
-        match line {
-            Some(line) if line == self.list.selected() => self.act(Action::Open, cx),
-            Some(line) => {
-                self.list.select(line);
-                Outcome::Done
-            }
-            None => Outcome::Ignored,
+        match self.list.click(at.y.checked_sub(1), self.rows.len()) {
+            Click::Open => self.act(Action::Open, cx),
+            Click::Select => Outcome::Done,
+            Click::Miss => Outcome::Ignored,
         }
     }
 

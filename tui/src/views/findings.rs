@@ -10,7 +10,7 @@ use ratatui::style::Style;
 use crate::keys::Action;
 use crate::text::{Pen, wrap};
 use crate::view::{Context, Outcome, Tab, View};
-use crate::widgets::{Cell, Column, List, Table, rule};
+use crate::widgets::{Cell, Click, Column, List, Table, rule};
 use crate::words;
 
 /// The view.
@@ -277,16 +277,13 @@ impl View for Findings {
     }
 
     fn click(&mut self, at: Position, cx: &Context<'_>) -> Outcome {
-        let line = at.y.checked_sub(1);
-        let line = line.and_then(|line| self.list.seen_at(line, self.rows.len()));
-        match line {
-            Some(line) if line == self.list.selected() => self.act(Action::Open, cx),
-            Some(line) => {
-                self.list.select(line);
+        match self.list.click(at.y.checked_sub(1), self.rows.len()) {
+            Click::Open => self.act(Action::Open, cx),
+            Click::Select => {
                 self.read = 0;
                 Outcome::Done
             }
-            None => Outcome::Ignored,
+            Click::Miss => Outcome::Ignored,
         }
     }
 

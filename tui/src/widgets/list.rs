@@ -4,6 +4,17 @@ use std::ops::Range;
 
 use crate::keys::Action;
 
+/// What a click in a list asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Click {
+    /// To open the line that the cursor is on.
+    Open,
+    /// Another line, on which the cursor is now.
+    Select,
+    /// Nothing: there is no line.
+    Miss,
+}
+
 /// Where the user stands in a list. The lines themselves are elsewhere: only those in the
 /// [`window`](List::window) need to be made.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +93,18 @@ impl List {
             }
         }
         true
+    }
+
+    /// A click so many lines below the first one that is seen, of `len`; `None`: above it.
+    pub fn click(&mut self, below: Option<u16>, len: usize) -> Click {
+        match below.and_then(|below| self.seen_at(below, len)) {
+            Some(line) if line == self.selected => Click::Open,
+            Some(line) => {
+                self.select(line);
+                Click::Select
+            }
+            None => Click::Miss,
+        }
     }
 
     /// The line that is seen so many lines below the first, of `len`.

@@ -7,7 +7,7 @@ mod table;
 mod terminal;
 
 pub use gauge::gauge;
-pub use list::List;
+pub use list::{Click, List};
 pub use rule::rule;
 pub use table::{Cell, Column, Table};
 pub use terminal::terminal;

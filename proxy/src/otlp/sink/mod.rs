@@ -22,6 +22,7 @@ use opentelemetry_sdk::trace::SpanData;
 use self::client::{Client, Failure, Taken};
 use self::queue::Queue;
 use super::metrics::{Metrics, Reader};
+use super::request;
 use super::settings::{Settings, SettingsError};
 use super::span::{Origin, Span};
 use crate::notice::{Notice, Notices};
@@ -248,7 +249,8 @@ impl Sender {
                 }
             };
             let Some(batch) = batch else { break };
-            let groups = by_origin(batch);
+            // One request has spans of one origin.
+            let groups = request::by_origin(batch);
             let going = groups.iter().map(|(_, spans)| spans.len() as u64).sum();
             self.counts.going.store(going, Ordering::Relaxed);
             for (origin, spans) in groups {
@@ -337,19 +339,4 @@ impl Sender {
         }
         *self.counts.error() = Some(why);
     }
-}
-
-/// One request has spans of one origin.
-fn by_origin(batch: Vec<Span>) -> Vec<(Arc<Origin>, Vec<SpanData>)> {
-    let mut groups: Vec<(Arc<Origin>, Vec<SpanData>)> = Vec::new();
-    for Span { origin, data } in batch {
-        // Most spans of a batch are of one origin, and that is the same object.
-        let is_it =
-            |(known, _): &&mut (Arc<Origin>, _)| Arc::ptr_eq(known, &origin) || *known == origin;
-        match groups.iter_mut().find(is_it) {
-            Some((_, spans)) => spans.push(data),
-            None => groups.push((origin, vec![data])),
-        }
-    }
-    groups
 }

@@ -11,7 +11,7 @@ use ratatui::layout::{Position, Rect};
 use crate::keys::Action;
 use crate::text::{Pen, count, thousands};
 use crate::view::{Context, Outcome, Tab};
-use crate::widgets::{Cell, Column, List, Table};
+use crate::widgets::{Cell, Click, Column, List, Table};
 use crate::words;
 
 /// The frames of a connection, and where the user stands in them.
@@ -186,15 +186,11 @@ impl Frames {
 
     pub(super) fn click(&mut self, at: Position, cx: &Context<'_>) -> Outcome {
         // Below what is said of all, and the headings.
-        let line = at.y.checked_sub(2);
-        let line = line.and_then(|line| self.list.seen_at(line, self.len(cx)));
-        match line {
-            Some(line) if line == self.list.selected() => self.act(Action::Open, cx),
-            Some(line) => {
-                self.list.select(line);
-                Outcome::Done
-            }
-            None => Outcome::Ignored,
+        let len = self.len(cx);
+        match self.list.click(at.y.checked_sub(2), len) {
+            Click::Open => self.act(Action::Open, cx),
+            Click::Select => Outcome::Done,
+            Click::Miss => Outcome::Ignored,
         }
     }
 

@@ -16,7 +16,7 @@ use self::frames::Frames;
 use crate::keys::Action;
 use crate::text::{Pen, bytes};
 use crate::view::{Context, Outcome, Tab, View};
-use crate::widgets::{Cell, Column, List, Table, rule};
+use crate::widgets::{Cell, Click, Column, List, Table, rule};
 use crate::words;
 
 /// The view.
@@ -361,15 +361,10 @@ impl View for Connections {
             Level::Page(..) => return Outcome::Ignored,
             Level::List => {}
         }
-        let line = at.y.checked_sub(1);
-        let line = line.and_then(|line| self.list.seen_at(line, self.lines.len()));
-        match line {
-            Some(line) if line == self.list.selected() => self.act(Action::Open, cx),
-            Some(line) => {
-                self.list.select(line);
-                Outcome::Done
-            }
-            None => Outcome::Ignored,
+        match self.list.click(at.y.checked_sub(1), self.lines.len()) {
+            Click::Open => self.act(Action::Open, cx),
+            Click::Select => Outcome::Done,
+            Click::Miss => Outcome::Ignored,
         }
     }
 

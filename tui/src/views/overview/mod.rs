@@ -44,31 +44,28 @@ const NARROW: &[Column] = &[
 /// The same while nobody is waited for.
 const NARROW_AND_CALM: &[Column] = NARROW.split_at(5).0;
 
-const WIDE: &[Column] = &[
-    Column::rest("what"),
-    Column::left("state", 12),
-    Column::right("took", 8),
-    Column::right("client sent", 11),
-    Column::right("daemon sent", 11),
-    Column::left("activity", 16),
-    Column::left("waiting for", 40),
-];
+const WIDE: &[Column] = &wide(40);
 
 /// From which width on the table has all its columns.
 const WIDE_FROM: u16 = 140;
 
-const WIDEST: &[Column] = &[
-    Column::rest("what"),
-    Column::left("state", 12),
-    Column::right("took", 8),
-    Column::right("client sent", 11),
-    Column::right("daemon sent", 11),
-    Column::left("activity", 16),
-    Column::left("waiting for", 64),
-];
+const WIDEST: &[Column] = &wide(64);
 
 /// From which width on there is room for what somebody is waited for in many words.
 const WIDEST_FROM: u16 = 180;
+
+/// All columns, with so much room for what somebody is waited for.
+const fn wide(waiting: u16) -> [Column; 7] {
+    [
+        Column::rest("what"),
+        Column::left("state", 12),
+        Column::right("took", 8),
+        Column::right("client sent", 11),
+        Column::right("daemon sent", 11),
+        Column::left("activity", 16),
+        Column::left("waiting for", waiting),
+    ]
+}
 
 impl Overview {
     fn is_above(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::keys::Action;
 use crate::palette::Palette;
 use crate::text::{Pen, columns, duration};
 use crate::view::{Context, Outcome, Tab, View};
-use crate::widgets::{List, rule};
+use crate::widgets::{Click, List, rule};
 use crate::words;
 use axis::{Span, moment};
 use rows::{How, Row, Rows, What};
@@ -352,15 +352,13 @@ impl View for Timeline {
     }
 
     fn click(&mut self, at: Position, cx: &Context<'_>) -> Outcome {
-        let line = at.y.checked_sub(ABOVE);
-        let line = line.and_then(|line| self.list.seen_at(line, self.rows.rows.len()));
-        match line {
-            Some(line) if line == self.list.selected() => self.act(Action::Open, cx),
-            Some(line) => {
-                self.list.select(line);
-                Outcome::Done
-            }
-            None => Outcome::Ignored,
+        match self
+            .list
+            .click(at.y.checked_sub(ABOVE), self.rows.rows.len())
+        {
+            Click::Open => self.act(Action::Open, cx),
+            Click::Select => Outcome::Done,
+            Click::Miss => Outcome::Ignored,
         }
     }
 
